@@ -1,0 +1,60 @@
+"""From a reference to the object it names: `path/to/task.py:task` or `package.module:task`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from .task import Task, TaskError, fingerprint
+
+
+def load_task(reference: str) -> Task:
+    """The task at "path/to/task.py:task" or "package.module:task" (":task" may be left out).
+
+    Loading runs the file, as importing any Python file does. Raises TaskError.
+    """
+    task = load_attribute(reference, default="task")
+    if not isinstance(task, Task):
+        raise TaskError(f"{reference} is a {type(task).__name__}, not a Task")
+    return task
+
+
+def load_attribute(reference: str, *, default: str) -> Any:
+    """The object at "file.py:name" or "module:name"; `default` is the name when none is given."""
+    where, _, name = reference.rpartition(":")
+    if not where or name.endswith(".py"):  # no ":name" part (a Windows drive keeps its colon)
+        where, name = reference, default
+    module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
+    if not hasattr(module, name):
+        raise TaskError(f"{where} has no {name!r}; define it there or name another after ':'")
+    return getattr(module, name)
+
+
+def _load_file(path: Path) -> types.ModuleType:
+    if not path.is_file():
+        raise TaskError(f"there is no task file {path}; give path/to/task.py:task")
+    name = f"understudy_task_{fingerprint(str(path.resolve()))}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks annotations up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _load_module(name: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise TaskError(f"there is no module {error.name!r}; give path/to/task.py:task") from error

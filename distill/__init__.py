@@ -1,0 +1,30 @@
+"""What is done with the other two rooms: label, train, evaluate, report."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .evaluation import evaluate
+    from .labelling import label
+    from .recorded import record_labels
+    from .reporting import report
+    from .training import train
+
+__all__ = ["evaluate", "label", "record_labels", "report", "train"]
+
+_ROOMS = {
+    "evaluate": "evaluation",
+    "label": "labelling",
+    "record_labels": "recorded",
+    "report": "reporting",
+    "train": "training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names are looked up late, so that what one of them needs is not loaded for the others."""
+    if name in _ROOMS:
+        return getattr(importlib.import_module(f".{_ROOMS[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

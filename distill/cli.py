@@ -1,0 +1,300 @@
+"""The command line: parse, call, print. Every verb is a function of this package."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from .display import print_table, row_bars, step_bars
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+app = typer.Typer(
+    help="Distil a LangChain chain into a small local student that stands in for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SAMPLE_TASK = "understudy.examples.news.task:task"
+TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
+StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
+LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
+SplitColumnOption = Annotated[
+    str | None, typer.Option(help="the file's column that says train, validation, test, ...")
+]
+SplitOption = Annotated[str | None, typer.Option(help="only this split")]
+SplitsOption = Annotated[
+    list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
+]
+DEFAULT_STORE = Path("understudy.db")
+
+
+@app.command("import")
+def import_(
+    data: Annotated[Path, typer.Argument(help="CSV, JSONL or JSON with the task's columns")],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
+    split_column: SplitColumnOption = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="rows with the same value stay in one split")
+    ] = None,
+) -> None:
+    """Bring examples, and gold labels where the file has them, into the store."""
+    with _open_store(store) as opened:
+        _import(opened, task, data, split=split, split_column=split_column, group=group_column)
+
+
+@app.command()
+def distill(
+    task: TaskOption = SAMPLE_TASK,
+    data: Annotated[Path | None, typer.Option(help="import this file first")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    teacher: Annotated[
+        str, typer.Option(help="offline, provider:model, or path/to/file.py:model")
+    ] = "offline",
+    base_url: Annotated[
+        str | None, typer.Option(help="an OpenAI-compatible server, with TEACHER=openai:...")
+    ] = None,
+    split_column: SplitColumnOption = None,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="rows asked at the same time")] = 8,
+) -> None:
+    """A teacher labels the examples into the store; run again, it asks only what is missing."""
+    from ..chains.loading import load_task
+    from ..chains.teachers import load_teacher
+    from .labelling import label
+
+    with _open_store(store) as opened:
+        data = data or _own_data(task)
+        if data is not None:
+            _import(opened, task, data, split_column=split_column)
+        model = load_teacher(teacher, task=task, base_url=base_url)
+        with row_bars() as bars, _stoppable():
+            run = label(
+                load_task(task),
+                model,
+                opened,
+                split=split,
+                limit=limit,
+                concurrency=concurrency,
+                progress=bars("teacher"),
+            )
+        records = opened.records(run.id)
+        failed = sum(record.answer is None for record in records)
+        _say(f"teacher {run.model}: {len(records)} rows in {store}, {failed} failed")
+
+
+@app.command()
+def import_labels(
+    labels: Annotated[Path, typer.Argument(help="JSONL with inputs, answer, reasoning, raw")],
+    model: Annotated[str, typer.Option(help="the name of the model that answered")],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """A recorded teacher: outputs made elsewhere become the labels that students train on."""
+    from ..chains.loading import load_task
+    from ..store.exchange import recorded_rows
+    from .recorded import record_labels
+
+    loaded = load_task(task)
+    with _open_store(store) as opened:
+        rows = recorded_rows(labels, task=loaded.name, inputs=loaded.inputs)
+        run = record_labels(loaded, opened, rows, model=model)
+        records = opened.records(run.id)
+        failed = sum(record.answer is None for record in records)
+        _say(f"teacher {model}: {len(records)} recorded rows in {store}, {failed} without answer")
+
+
+@app.command()
+def train(
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    student: Annotated[
+        str, typer.Option(help="base model: embedded, a hub id, or a folder")
+    ] = "embedded",
+    target: Annotated[str, typer.Option(help="label or reason_label")] = "label",
+    out: Annotated[Path | None, typer.Option(help="the run folder; default runs/TARGET")] = None,
+    epochs: Annotated[float | None, typer.Option(help="default: by the base model's size")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="default: by size")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    seed: Annotated[int, typer.Option()] = 0,
+    limit: LimitOption = None,
+) -> None:
+    """QLoRA-tune a small student on what the teacher wrote into the store."""
+    from ..chains.loading import load_task
+    from .training import train as train_student
+
+    with _open_store(store) as opened, step_bars() as bars, _stoppable():
+        folder = train_student(
+            load_task(task),
+            opened,
+            out=out or Path("runs") / target,
+            base=student,
+            target=_target(target),
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            seed=seed,
+            limit=limit,
+            progress=bars(f"student {target}"),
+        )
+    _say(f"student {folder}")
+
+
+@app.command()
+def evaluate(
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    run: Annotated[
+        list[Path] | None, typer.Option(help="a student's run folder; may be given several times")
+    ] = None,
+    student: Annotated[
+        str | None, typer.Option(help="evaluate this untuned base model too")
+    ] = None,
+    split: SplitsOption = None,
+    limit: LimitOption = None,
+) -> None:
+    """Students, untuned base and baselines answer the held-out rows; prints who got what right."""
+    from ..chains.loading import load_task
+    from .evaluation import evaluate as evaluate_all
+
+    with _open_store(store) as opened, row_bars() as progress, _stoppable():
+        report_data = evaluate_all(
+            load_task(task),
+            opened,
+            students=run or sorted(Path("runs").glob("*/")),
+            base=student,
+            splits=split,
+            limit=limit,
+            progress=progress,
+        )
+    print_table(report_data)
+    _say(report_data.answer)
+
+
+@app.command()
+def report(
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[Path, typer.Option(help="folder for report.html, .md and .json")] = Path(
+        "report"
+    ),
+    split: SplitsOption = None,
+) -> None:
+    """Everybody side by side, from the store: one HTML file, the same as Markdown and JSON."""
+    from ..chains.loading import load_task
+    from .reporting import report as write
+
+    with _open_store(store) as opened:
+        page = write(load_task(task), opened, out, splits=split)
+    _say(f"report {page}")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where everything goes")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="of the sample data and the training")] = 0,
+) -> None:
+    """The whole loop on the embedded default: no key, no GPU, no download."""
+    from .demo import run_demo
+
+    with _stoppable():
+        result = run_demo(folder, seed=seed, say=_say, bars=row_bars, steps=step_bars)
+    print_table(result.report)
+    _say(result.report.answer)
+    _say(f"report {result.page}")
+    _say(result.summary)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and exit status 1."""
+    try:
+        app()
+    except Exception as error:
+        if not isinstance(error, _own_errors()):
+            raise
+        _fail(str(error))
+
+
+def _own_errors() -> tuple[type[Exception], ...]:
+    from ..chains.student.card import StudentError
+    from ..chains.task import TaskError
+    from ..store.store import StoreError
+    from .labelling import LabellingError
+    from .training import TrainingError
+
+    return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
+
+
+def _open_store(path: Path) -> Store:
+    from ..store.store import Store
+
+    return Store(path)
+
+
+def _import(
+    store: Store,
+    reference: str,
+    data: Path,
+    *,
+    split: str | None = None,
+    split_column: str | None = None,
+    group: str | None = None,
+) -> None:
+    from .importing import import_examples
+
+    outcome = import_examples(
+        store, reference, data, split=split, split_column=split_column, group_column=group
+    )
+    for line in outcome:
+        _say(line)
+
+
+def _own_data(reference: str) -> Path | None:
+    """The data file that the task's own module ships, where it does."""
+    from ..chains.loading import load_attribute
+    from ..chains.task import TaskError
+
+    where = reference.rpartition(":")[0] or reference
+    try:
+        return Path(load_attribute(f"{where}:data", default="data"))
+    except TaskError:
+        return None
+
+
+def _target(text: str) -> Any:
+    from ..chains.task import TARGETS
+
+    if text not in TARGETS:
+        _fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    return text
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail("stopped; what was done is kept, run the same command again to go on", status=130)
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+
+
+def _fail(line: str, *, status: int = 1) -> NoReturn:
+    typer.echo(f"understudy: {' '.join(line.split())}", err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

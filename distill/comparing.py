@@ -1,0 +1,219 @@
+"""What the store's records add up to: every system's newest run side by side, as a Report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..chains.task import Task
+from ..store.rows import Example, Record, Run, Score, fingerprint
+from ..store.store import Store
+from .results import Difference, Disagreement, Report, SplitNote, SystemResult
+from .runs import now, versions
+from .scoring import PartPair, difference_in_points, paired_parts, split_result
+
+NOT_HELD_OUT = ("train", "validation", "calibration")
+
+
+NOTES = (
+    "exact is the share of answer parts (in the sample task: sentences) with every label right; "
+    "a row that failed counts as wrong.",
+    "Intervals are at 95 %, rows resampled; they cover the choice of test rows, not the choice of "
+    "training seed.",
+    "agreement is measured against the teacher's labels, accuracy against gold; a student that "
+    "agrees with a wrong teacher is wrong.",
+    "Seconds are wall time inside a full batch on the machine that ran the evaluation: they rank "
+    "systems, they do not promise a latency.",
+)
+
+
+def compare(
+    task: Task, store: Store, *, splits: Sequence[str] | None = None, limit: int | None = None
+) -> Report:
+    """The Report of what the store holds: every system's newest run on the held-out splits."""
+    names = list(splits) if splits else held_out(store, task)
+    examples = {name: store.examples(task.name, split=name, limit=limit) for name in names}
+    systems = _newest_systems(store, task)
+    answers = {run.id: {r.example: r for r in store.records(run.id)} for run in systems}
+    teacher = next((run for run in systems if run.role == "teacher"), None)
+    taught = answers[teacher.id] if teacher else {}
+    floor = next((answers[run.id] for run in systems if run.name == "majority"), None)
+    results = [
+        SystemResult(
+            name=run.name,
+            role=run.role,
+            model=run.model,
+            target=run.target,
+            run=run.id,
+            description=_description(run),
+            splits={
+                name: split_result(
+                    task,
+                    name,
+                    rows,
+                    answers[run.id],
+                    taught=None if run is teacher else taught,
+                    floor=floor if run.role == "student" else None,
+                )
+                for name, rows in examples.items()
+                if any(row.id in answers[run.id] for row in rows)
+            },
+        )
+        for run in systems
+    ]
+    differences = _differences(task, systems, examples, answers)
+    return Report(
+        task=task.name,
+        created=now(),
+        splits=[
+            SplitNote(name=name, rows=len(examples[name]), sentence=_note(task, name))
+            for name in names
+        ],
+        systems=[result for result in results if result.splits],
+        answer=" ".join([_answer(differences), *_not_learnt(results)]),
+        differences=differences,
+        disagreements=_disagreements(task, systems, examples, answers),
+        notes=list(NOTES),
+        versions=versions(),
+    )
+
+
+def held_out(store: Store, task: Task) -> list[str]:
+    """The splits nobody trains on, the most telling first: wild, hard, others, test."""
+    order = {"wild": 0, "hard": 1, "test": 3}
+    names = [name for name in store.splits(task.name) if name not in NOT_HELD_OUT]
+    return sorted(names, key=lambda name: (order.get(name, 2), name))
+
+
+def _newest_systems(store: Store, task: Task) -> list[Run]:
+    """The newest run per role and name: teacher, students, baselines, base, majority last."""
+    newest: dict[tuple[str, str], Run] = {}
+    for run in store.runs(task=task.name):
+        if run.answers == task.answers:
+            newest.setdefault((run.role, run.name), run)
+    roles = ("teacher", "student", "baseline", "base")
+    return sorted(
+        newest.values(),
+        key=lambda run: (run.name == "majority", roles.index(run.role), run.name),
+    )
+
+
+def _differences(
+    task: Task,
+    systems: Sequence[Run],
+    examples: Mapping[str, Sequence[Example]],
+    answers: Mapping[str, Mapping[str, Record]],
+) -> list[Difference]:
+    """The student trained with reasoning minus the one trained on labels alone, per split."""
+    students: dict[str, Run] = {}
+    for run in systems:
+        if run.role == "student":
+            students.setdefault(run.target, run)
+    if not {"label", "reason_label"} <= set(students):
+        return []
+    first, second = students["reason_label"], students["label"]
+    differences = []
+    for split, rows in examples.items():
+        pairs = paired_parts(task, rows, answers[first.id], answers[second.id])
+        if pairs:
+            differences.append(_difference(first, second, split, pairs))
+    return differences
+
+
+def _difference(
+    first: Run,
+    second: Run,
+    split: str,
+    pairs: Sequence[PartPair],
+) -> Difference:
+    points = difference_in_points(pairs)
+    return Difference(
+        first=first.name,
+        second=second.name,
+        split=split,
+        points=points,
+        wins=sum(a[key] and not b[key] for a, b in pairs for key in a),
+        losses=sum(b[key] and not a[key] for a, b in pairs for key in a),
+        sentence=_verdict(split, points),
+    )
+
+
+def _verdict(split: str, points: Score) -> str:
+    if points.value is None or points.low is None or points.high is None:
+        return f"On {split} there is no gold to compare by."
+    figures = f"{points.value:+.1f} points (95 % interval {points.low:+.1f} to {points.high:+.1f})"
+    if points.low > 0:
+        return f"On {split} the student trained with reasoning is better: {figures}."
+    if points.high < 0:
+        return f"On {split} the student trained with reasoning is worse: {figures}."
+    return f"On {split} no difference is shown: {figures}."
+
+
+def _answer(differences: Sequence[Difference]) -> str:
+    if not differences:
+        return (
+            "Whether reasoning helps is not answered: it takes a student trained on labels alone "
+            "and one trained with reasoning, on the same rows."
+        )
+    return "Does the student trained with reasoning beat the label-only one? " + " ".join(
+        difference.sentence for difference in differences
+    )
+
+
+def _not_learnt(results: Sequence[SystemResult]) -> list[str]:
+    return [
+        f"{result.name} has not learnt: on {name} it is not shown to beat the majority class."
+        for result in results
+        for name, split in result.splits.items()
+        if split.learnt is False
+    ]
+
+
+def _disagreements(
+    task: Task,
+    systems: Sequence[Run],
+    examples: Mapping[str, Sequence[Example]],
+    answers: Mapping[str, Mapping[str, Record]],
+    *,
+    at_most: int = 12,
+) -> list[Disagreement]:
+    """Rows that a student or the teacher gets wrong where another of them is right."""
+    shown = [run for run in systems if run.role in ("teacher", "student")]
+    found: list[Disagreement] = []
+    for split, rows in examples.items():
+        here = 0
+        for row in rows:
+            records = {run.name: answers[run.id].get(row.id) for run in shown}
+            given = {name: record.answer if record else None for name, record in records.items()}
+            if len({fingerprint(answer) for answer in given.values()}) < 2:
+                continue
+            here += 1
+            if here > max(1, at_most // max(1, len(examples))):
+                break
+            found.append(
+                Disagreement(
+                    split=split,
+                    example=row.id,
+                    inputs=row.inputs,
+                    gold=row.gold,
+                    answers=given,
+                    reasonings={n: r.reasoning for n, r in records.items() if r and r.reasoning},
+                )
+            )
+    return found
+
+
+def _description(run: Run) -> str:
+    descriptions = {
+        "teacher": "the teacher: its labels are what the others learn from",
+        "student": "a student trained on the teacher's "
+        + ("reasoning and labels" if run.target == "reason_label" else "labels alone"),
+        "base": "the base model before training, told the teacher's words, held to the schema",
+        "baseline": "TF-IDF of words and characters with logistic regression, on the same labels"
+        if run.name == "tfidf"
+        else "always the most frequent label of the teacher",
+    }
+    return descriptions[run.role]
+
+
+def _note(task: Task, split: str) -> str:
+    return task.splits.get(split, f"Rows of split {split}, held out from training.")

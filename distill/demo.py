@@ -1,0 +1,229 @@
+"""The whole loop on the embedded default: label, store, train two students, evaluate, report."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..chains.loading import load_task
+from ..chains.task import TARGETS, Task
+from ..chains.teachers import load_teacher
+from ..store.rows import Run
+from ..store.store import Store
+from .importing import import_examples
+from .labelling import LabellingError, label
+from .results import Report
+from .runs import describe_run
+
+TASK = "understudy.examples.news.task:task"
+BASE = "embedded"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The report's data, where its page is, and the summary line (one JSON object)."""
+
+    report: Report
+    page: Path
+    summary: str
+
+
+def run_demo(
+    folder: Path,
+    *,
+    seed: int,
+    say: Callable[[str], None],
+    bars: Callable[[], contextlib.AbstractContextManager[Any]],
+    steps: Callable[[], contextlib.AbstractContextManager[Any]],
+) -> DemoResult:
+    """Run it in `folder`; run again, it resumes and labels nothing twice.
+
+    `say` prints a line; `bars` and `steps` open progress displays for rows and training steps.
+    """
+    from .evaluation import evaluate
+    from .reporting import write_report
+
+    start = time.perf_counter()
+    _claim(folder, seed)
+    task = load_task(TASK)
+    with MemoryWatch() as memory, Store(folder / "demo.db") as store:
+        for line in _import(folder, store, seed):
+            say(line)
+        with bars() as progress:
+            relabelled = _label(task, store, progress)
+        say("training two students side by side: labels only, and with reasoning")
+        with steps() as progress:
+            _train_side_by_side(folder, seed, progress)
+        with bars() as progress:
+            report = evaluate(
+                task,
+                store,
+                students=[folder / "runs" / target for target in TARGETS],
+                base=BASE,
+                progress=progress,
+            )
+        page = write_report(report, folder / "report")
+    summary = {
+        "seconds": round(time.perf_counter() - start, 1),
+        "peak_rss_mb": round(memory.peak_mb),
+        "report": str(page),
+        "relabelled": relabelled,
+        "systems": _systems(report),
+    }
+    text = json.dumps(summary, ensure_ascii=False)
+    (folder / "report" / "demo.json").write_text(text + "\n", encoding="utf-8")
+    return DemoResult(report=report, page=page, summary=text)
+
+
+class MemoryWatch:
+    """The highest sum of memory over this process and its children, sampled twice a second.
+
+    Proportional set size where the system tells it (Linux), so that shared pages count once;
+    resident size elsewhere.
+    """
+
+    def __enter__(self) -> MemoryWatch:
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        import psutil
+
+        me = psutil.Process()
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in [me, *me.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    memory = process.memory_full_info()
+                    total += getattr(memory, "pss", 0) or memory.rss
+            self.peak_mb = max(self.peak_mb, total / 2**20)
+
+
+def _claim(folder: Path, seed: int) -> None:
+    """One folder holds the demo of one seed: its rows would mix with another's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / "seed"
+    if mark.exists() and mark.read_text().strip() != str(seed):
+        raise LabellingError(
+            f"{folder} holds the demo of seed {mark.read_text().strip()}; "
+            f"choose another folder for seed {seed}"
+        )
+    mark.write_text(f"{seed}\n")
+
+
+def _import(folder: Path, store: Store, seed: int) -> list[str]:
+    from ..examples.news.generate import write_csv
+
+    write_csv(folder / "news.csv", seed)
+    lines = import_examples(store, TASK, folder / "news.csv", split_column="split")
+    wild = importlib.resources.files("understudy.examples.news") / "wild.csv"
+    with importlib.resources.as_file(wild) as path:
+        return lines + import_examples(store, TASK, path, split="wild")
+
+
+def _label(task: Task, store: Store, progress: Callable[[str], Any]) -> int:
+    """Label everything; returns how many rows were asked although they had been answered."""
+    teacher = load_teacher("offline", task=TASK)
+    run = describe_run(task, role="teacher", name="teacher", model=teacher, target="reason_label")
+    before = _answered(store, run)
+    asked: list[str] = []
+    show = progress("teacher")
+
+    def remember(done: int, total: int, record: Any) -> None:
+        asked.append(record.example)
+        show(done, total, record)
+
+    label(task, teacher, store, progress=remember)
+    return len(before.intersection(asked))
+
+
+def _answered(store: Store, run: Run) -> set[str]:
+    return {record.example for record in store.records(run.id)}
+
+
+def _train_side_by_side(folder: Path, seed: int, progress: Callable[[str], Any]) -> None:
+    threads = str(max(1, (os.cpu_count() or 1) // len(TARGETS)))
+    with contextlib.ExitStack() as stack:
+        trainings = {
+            target: stack.enter_context(_training(folder, target, seed, threads))
+            for target in TARGETS
+        }
+        shown = {target: progress(f"student {target}") for target in TARGETS}
+        while any(process.poll() is None for process in trainings.values()):
+            for target, show in shown.items():
+                _follow(folder / "runs" / target / "training_log.jsonl", show)
+            time.sleep(0.5)
+        for target, show in shown.items():
+            _follow(folder / "runs" / target / "training_log.jsonl", show)
+            if trainings[target].returncode != 0:
+                said = (folder / f"train-{target}.log").read_text(errors="replace").strip()
+                raise LabellingError(
+                    f"training {target} ended with status {trainings[target].returncode}: "
+                    f"{said.splitlines()[-1] if said else 'it said nothing'}"
+                )
+
+
+@contextlib.contextmanager
+def _training(
+    folder: Path, target: str, seed: int, threads: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "understudy.distill.cli", "train", "--task", TASK]
+    command += ["--store", str(folder / "demo.db"), "--student", BASE, "--target", target]
+    command += ["--out", str(folder / "runs" / target), "--seed", str(seed)]
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    with (
+        (folder / f"train-{target}.log").open("wb") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def _follow(log: Path, show: Callable[[int, int, float | None], None]) -> None:
+    """Show the last whole line of a training log."""
+    if not log.is_file():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines()
+    with contextlib.suppress(ValueError, KeyError, IndexError):
+        last = json.loads(lines[-1])
+        show(last["step"], last["total"], last["loss"])
+
+
+def _systems(report: Report) -> dict[str, Any]:
+    return {
+        system.name: {
+            name: {
+                "exact": _rounded(split.exact.value),
+                "row_exact": _rounded(split.row_exact.value),
+                "valid": _rounded(split.valid.value),
+            }
+            for name, split in system.splits.items()
+        }
+        for system in report.systems
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,122 @@
+"""Everybody answers the same held-out rows, through the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import Runnable
+
+from ..chains.answer import answer_chain
+from ..chains.task import Target, Task, Thought
+from ..store.rows import Run, fingerprint
+from ..store.store import Store
+from .baselines import Pairs, majority_chain, tfidf_chain
+from .comparing import compare, held_out
+from .labelling import LabellingError, Progress, run_chain
+from .results import Report
+from .runs import describe_run
+
+STUDENT_CONCURRENCY = 64
+AnswerChain = Runnable[dict[str, Any], Thought]
+LocalModel = tuple[Run, AnswerChain, Callable[[], None]]  # and how to let go of it
+
+
+def evaluate(
+    task: Task,
+    store: Store,
+    *,
+    students: Sequence[Path] = (),
+    base: str | None = None,
+    splits: Sequence[str] | None = None,
+    limit: int | None = None,
+    progress: Callable[[str], Progress | None] | None = None,
+) -> Report:
+    """Run the students, the untuned base and the baselines on the held-out splits, and compare.
+
+    The baselines learn from the teacher's labels in split `train`. What a system has answered
+    before is not asked again. `progress` is called with a system's name and returns its callback.
+    Raises LabellingError, StudentError, StoreError.
+    """
+    teacher = newest_run(store, task, role="teacher")
+    names = list(splits) if splits else held_out(store, task)
+    examples = [e for name in names for e in store.examples(task.name, split=name, limit=limit)]
+    if not examples:
+        raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
+
+    def answer(run: Run, chain: AnswerChain, concurrency: int) -> None:
+        run_chain(
+            chain,
+            task,
+            store,
+            store.start_run(run),
+            examples,
+            concurrency=concurrency,
+            progress=progress(run.name) if progress else None,
+        )
+
+    for run, chain in _baselines(task, store, teacher):
+        answer(run, chain, 1)
+    for run, chain, close in _models(task, students, base):
+        try:
+            answer(run, chain, STUDENT_CONCURRENCY)
+        finally:
+            close()
+    return compare(task, store, splits=names, limit=limit)
+
+
+def newest_run(store: Store, task: Task, *, role: str) -> Run:
+    """The newest run of this role for this task's schema. Raises LabellingError without one."""
+    for run in store.runs(task=task.name, role=role):
+        if run.answers == task.answers:
+            return run
+    raise LabellingError(f"task {task.name} has no {role} run in the store; run distill first")
+
+
+def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, AnswerChain]]:
+    pairs = [pair for pair in store.pairs(teacher.id, split="train") if pair[1].answer]
+    if not pairs:
+        raise LabellingError(f"teacher run {teacher.id} answered no row of split train")
+    taught_by: dict[str, Any] = {
+        "teacher_run": teacher.id,
+        "rows": len(pairs),
+        "labels": fingerprint([[example.id, record.answer] for example, record in pairs]),
+    }
+    makers: dict[str, Callable[[Task, Pairs], AnswerChain]] = {"majority": majority_chain}
+    if task.labels:
+        makers["tfidf"] = tfidf_chain
+    return [
+        (
+            describe_run(
+                task,
+                role="baseline",
+                name=name,
+                model=name,
+                target="label",
+                parameters=taught_by,
+            ),
+            make(task, pairs),
+        )
+        for name, make in makers.items()
+    ]
+
+
+def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[LocalModel]:
+    """Each local model, loaded one after the other so that one at a time is held."""
+    from ..chains.student import ChatStudent, load_student
+
+    for folder in students:
+        student = load_student(folder)
+        assert student.card is not None
+        name = student.card.name
+        yield _model_of(task, student, role="student", name=name, target=student.card.target)
+    if base is not None:
+        yield _model_of(
+            task, ChatStudent(model=base), role="base", name="base", target="reason_label"
+        )
+
+
+def _model_of(task: Task, model: Any, *, role: str, name: str, target: Target) -> LocalModel:
+    run = describe_run(task, role=role, name=name, model=model, target=target)
+    return run, answer_chain(task, model), model.close

@@ -1,0 +1,58 @@
+"""Which run this is: everything that decides what is asked and who answers."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from ..chains.task import Target, Task
+from ..chains.teachers import model_name, model_parameters
+from ..store.rows import Run, run_id
+
+
+def describe_run(
+    task: Task,
+    *,
+    role: Any,
+    name: str,
+    model: BaseChatModel | str,
+    target: Target,
+    strategy: str = "answer",
+    parameters: Mapping[str, Any] | None = None,
+) -> Run:
+    """The Run of `model` answering `task`; its id is the content address of all that decides it."""
+    named = model if isinstance(model, str) else model_name(model)
+    facts = dict(parameters or {})
+    if not isinstance(model, str):
+        facts |= model_parameters(model)
+    identity = {
+        "task": task.name,
+        "role": role,
+        "model": named,
+        "strategy": strategy,
+        "target": target,
+        "words": task.student_words if role == "student" else task.teacher_words,
+        "answers": task.answers,
+        "parameters": facts,
+    }
+    return Run(id=run_id(**identity), name=name, **identity, versions=versions(), started=now())
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """The versions of this package and of LangChain, as stored with each run."""
+    found = {}
+    for name in ("understudy", "langchain-core"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found

@@ -1,0 +1,102 @@
+"""The rows that are remembered: Example, Run, Record, and the Score that is computed from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["teacher", "student", "base", "baseline"]
+
+
+class Row(BaseModel):
+    """A frozen row: what was stored is never changed in memory."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Example(Row):
+    """One input of a task; `id` is `example_id(inputs)`, so the same text is the same example."""
+
+    id: str
+    task: str
+    split: str
+    inputs: dict[str, str]
+    gold: dict[str, Any] | None = None
+    group: str | None = None
+
+
+class Run(Row):
+    """One chain over examples. `id` is `run_id(...)`: the same chain asked again is the same run.
+
+    `words` is the fingerprint of the prompt that is said, `answers` that of the answer schema.
+    """
+
+    id: str
+    name: str
+    task: str
+    role: Role
+    model: str
+    strategy: str
+    target: str
+    words: str
+    answers: str
+    parameters: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    started: str
+    finished: str | None = None
+
+
+class Record(Row):
+    """What one run answered to one example; a failure has `answer` None, and `error` says why.
+
+    `answer` is the answer as JSON without the reasoning field; `seconds` is wall time of all
+    attempts; tokens are summed over attempts, None where the model does not say; `cost` is in US
+    dollars, None where no price is known.
+    """
+
+    run: str
+    example: str
+    reasoning: str | None = None
+    answer: dict[str, Any] | None = None
+    raw: str | None = None
+    error: str | None = None
+    attempts: int = 1
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+    seconds: float = 0.0
+    confidence: dict[str, float] | None = None
+    model: str | None = None
+    created: str
+
+
+class Score(Row):
+    """A figure with its interval: `low` and `high` bound it at 95 %; `n` counts what was scored.
+
+    `value` is None where nothing could be scored, which is not the same as 0.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+
+
+def fingerprint(data: Any) -> str:
+    """16 hex digits of SHA-256 over canonical JSON: equal data, equal fingerprint."""
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def example_id(inputs: Mapping[str, str]) -> str:
+    """The content address of an example: it hashes the prompt's input variables only."""
+    return fingerprint(dict(inputs))
+
+
+def run_id(**identity: Any) -> str:
+    """The content address of a run: everything that decides what is asked and who answers."""
+    return fingerprint(identity)
