@@ -161,10 +161,9 @@ class _Loop:
             self.stopped = LabellingError("stopped")
             await asyncio.wait(workers)
             raise
-        for worker in workers:
-            worker.result()
-        if self.stopped:
-            raise self.stopped
+        errors = [error for worker in workers if (error := worker.exception())]
+        if errors or self.stopped:
+            raise errors[0] if errors else self.stopped  # type: ignore[misc]
 
     async def _work(self, waiting: Iterator[Example]) -> None:
         for example in waiting:
