@@ -54,6 +54,8 @@ def _load_file(path: Path) -> types.ModuleType:
 
 
 def _load_module(name: str) -> types.ModuleType:
+    if not name or name.startswith("."):
+        raise TaskError(f"{name!r} is no module; give path/to/task.py:task or package.module:task")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

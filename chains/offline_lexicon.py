@@ -125,11 +125,11 @@ RISES = """
 """
 
 RISING = """
-    ampliar ampliaram ampliou aumenta aumentam aumentar aumentaram avança avançam avançar
-    avançaram cresce crescem crescer cresceram cresceu dispara disparam dispararam disparou
-    dobraram dobrou elevar elevaram elevou expandiram expandiu melhoraram melhorou recuperar
-    recuperaram recuperou saltaram saltou sobe sobem subir subiram subiu supera superaram superou
-    triplicou
+    ampliar ampliaram ampliou aumenta aumentam aumentar aumentaram aumentou avança avançam
+    avançar avançaram cresce crescem crescer cresceram cresceu dispara disparam dispararam
+    disparou dobraram dobrou elevar elevaram elevou expandiram expandiu ganharam ganhou
+    melhoraram melhorou recuperar recuperaram recuperou reforçaram reforçou saltaram saltou sobe
+    sobem subir subiram subiu supera superaram superou triplicou valorizou
 """
 
 FALLS = """
@@ -139,10 +139,11 @@ FALLS = """
 """
 
 FALLING = """
-    afundaram afundou caem cai cair caíram caiu cede cederam cedeu cortar cortaram cortou derreteu
-    desabaram desabou despenca despencam despencaram despencou diminuem diminui diminuíram
-    diminuiu encolhe encolhem encolheram encolheu perde perdem perder perderam perdeu pioraram
-    piorou recua recuam recuar recuaram reduz reduzem reduzir reduziram reduziu tombou
+    afundaram afundou caem cai cair caíram caiu cede cederam cedeu cortar cortaram cortou
+    derreteu desabaram desabou despenca despencam despencaram despencou diminuem diminui
+    diminuíram diminuiu encolhe encolhem encolheram encolheu perde perdem perder perderam perdeu
+    pioraram piorou recua recuam recuar recuaram recuou reduz reduzem reduzir reduziram reduziu
+    tombou
 """
 
 GOOD_THINGS = """
@@ -205,19 +206,20 @@ NEUTRAL_FACTS = """
     assinatura- ata atas atualização audiência- avaliação avaliações balanço- cadastro-
     calendário- catalogação censo- cerimônia- checagem circular- classificações coleta-
     comparecimento concurso- conferênci- consolidação consulta- contagem contagen- contrato-
-    convocação cotação- credenciament- cronograma- debate- decreto- definição depoimento desfile-
-    deslocament- digitalização discussão distribuição divulgação editais edital eleição eleições
-    emenda- emissão encontro- ensaio- entrevista- escala- escolha- estudo- exposição feira- férias
-    folheto- formulári- horário- impressão inscrição inscrições inspeção instalação inventário-
-    leilão leitura levantament- licitação licitações lista- mapa- mapeament- marcação matrícula-
-    medição missa- mudança- nomeação numeração ofício- pagamento- palestra- passagem pauta-
-    pesagem pesquisa- pintura plano- plebiscito- portaria- posse prazo- processo- programação
-    projeto- proposta- protocol- publicação publicidade questionári- recadastrament- recesso
-    recontagem redação referendo- reformulação registro- regra- relatório- remanejament-
-    remarcação remessa renovação requisição retificação reunião reuniões revisão rito- rodízio-
-    romaria- roteiro- seminário- sessão simulação sinalização solenidade- solicitação sorteio-
-    substituição tabela- tradução tramitação trâmite- transferência- treinament- triagem troca-
-    turno- verificação viagem viagens visita- vistoria- votação
+    convocação cotação- credenciament- cronograma- debate debates decreto- definição depoimento
+    desfile- deslocament- digitalização discussão distribuição divulgação editais edital eleição
+    eleições emenda- emissão encontro- ensaio- entrevista- escala- escolha- estudo- exposição
+    feira- férias folheto- formulári- horário- impressão inscrição inscrições inspeção
+    instalação inventário- leilão leitura levantament- licitação licitações lista- mapa-
+    mapeament- marcação matrícula- medição missa- mudança- nomeação numeração ofício- pagamento-
+    palestra- passagem pauta- pesagem pesquisa pesquisas pintura plano- plebiscito- portaria-
+    posse prazo- processo- programação projeto- proposta- protocol- publicação publicidade
+    questionári- recadastrament- recesso recontagem redação referendo- reformulação registro-
+    regra- relatório- remanejament- remarcação remessa renovação requisição retificação reunião
+    reuniões revisão rito- rodízio- romaria- roteiro- seminário- sessão simulação sinalização
+    solenidade- solicitação sorteio- substituição tabela- tradução tramitação trâmite-
+    transferência- treinament- triagem troca- turno- verificação viagem viagens visita-
+    vistoria- votação
 """
 
 TIMES_AND_PLACES = """

@@ -27,6 +27,7 @@ FACT_REACH = 2  # the same for a fact: "não houve queda"
 SUBJECT_REACH = 6  # words from what moves to its verb
 OF = frozenset(["de", "do", "da", "dos", "das"])
 AT = frozenset(["em", "no", "na", "nos", "nas", "ao", "à", "aos", "às", "contra"])
+ARTICLES = OF | AT | frozenset(["o", "a", "os", "as", "um", "uma"])
 ADJECTIVE_ENDINGS = ("al", "ais", "ar", "ares", "ico", "ica", "icos", "icas", "iva", "ivo")
 
 
@@ -199,7 +200,7 @@ def _fact(
 ) -> Fact | None:
     """The first good or bad fact of the main clause, else the first neutral one."""
     facts = []
-    for i, word in enumerate(words):
+    for i in range(len(words)):
         if i in conceded or i in skip:
             continue
         fact = _movement(words, i) or _event(words, i)
@@ -208,7 +209,18 @@ def _fact(
         if not cue_denied and _denied(words, i, reach=FACT_REACH):
             fact = Fact(fact.words, OPPOSITE[fact.polarity])
         facts.append(fact)
-    return next((fact for fact in facts if fact.polarity != "Neutro"), next(iter(facts), None))
+    news = (fact for fact in facts if fact.polarity != "Neutro")
+    return next(news, None) or next(iter(facts), None) or _topic(words, conceded | skip)
+
+
+def _topic(words: Sequence[Word], skip: set[int]) -> Fact | None:
+    """What a sentence without known news is about: its first noun with a complement."""
+    for i in range(1, len(words)):
+        if i not in skip and words[i - 1].lower in ARTICLES:
+            complement = _complement(words, i)
+            if complement:
+                return Fact((words[i].lower, *complement), "Neutro")
+    return None
 
 
 def _movement(words: Sequence[Word], at: int) -> Fact | None:
@@ -229,7 +241,7 @@ def _event(words: Sequence[Word], at: int) -> Fact | None:
     """A noun or verb that is news by itself, with its complement: "fechamento da escola"."""
     head = words[at].lower
     complement = _complement(words, at)
-    polarity = _polarity(head, [word.lower for word in complement])
+    polarity = _polarity(head, [part.lower() for part in complement])
     return Fact((head, *complement), polarity) if polarity else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Collection
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -28,11 +28,13 @@ def leaf_fields(
 
 
 def plain_type(annotation: Any) -> Any:
-    """The annotation without Optional."""
+    """The annotation without Optional and Annotated."""
+    if get_origin(annotation) is Annotated:
+        return plain_type(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         if len(kinds) == 1:
-            return kinds[0]
+            return plain_type(kinds[0])
     return annotation
 
 
@@ -40,7 +42,7 @@ def classes_of(annotation: Any) -> tuple[Any, ...]:
     """The classes of a Literal, enum or bool as JSON values; empty for anything else."""
     kind = plain_type(annotation)
     if get_origin(kind) is Literal:
-        return get_args(kind)
+        return tuple(v.value if isinstance(v, enum.Enum) else v for v in get_args(kind))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return tuple(member.value for member in kind)
     return (True, False) if kind is bool else ()

@@ -70,6 +70,12 @@ class Task:
                 f"task {self.name}: the schema {self.schema.__name__} has no field "
                 f"{self.reasoning!r}; name its reasoning field in Task(reasoning=...)"
             )
+        for path, info in leaf_fields(self.schema).items():
+            if info.alias or info.validation_alias or info.serialization_alias:
+                raise TaskError(
+                    f"task {self.name}: the field {path} has an alias; name the field as it is "
+                    "written in the answer"
+                )
         for path, name in self.comparators.items():
             if path not in self.paths or name not in COMPARATORS:
                 raise TaskError(
@@ -111,7 +117,7 @@ class Task:
 
     def json_schema(self, target: Target) -> dict[str, Any]:
         """The JSON schema of what `target` writes: closed objects, no reasoning field for label."""
-        schema = closed_schema(self.schema.model_json_schema())
+        schema: dict[str, Any] = closed_schema(self.schema.model_json_schema())
         if target == "label" and self.reasoning:
             schema["properties"].pop(self.reasoning)
             schema["required"] = [n for n in schema.get("required", []) if n != self.reasoning]
@@ -125,13 +131,15 @@ class Task:
         Raises TaskError with one line that names the first thing that does not fit.
         """
         try:
-            answer = self._model(bool(self.reasoning) and self.reasoning in data)(**data)
+            reasons = isinstance(data, Mapping) and self.reasoning in data
+            model = self._model(reasons)
+            # As JSON: a strict schema then takes a date or a class as it is written there.
+            answer = model.model_validate_json(json.dumps(data))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(step) for step in first["loc"]) or "answer"
-            raise TaskError(
-                f"{where}: {first['msg']} (got {str(first.get('input'))[:80]!r})"
-            ) from error
+            what = " ".join(first["msg"].split())
+            raise TaskError(f"{where}: {what} (got {str(first.get('input'))[:80]!r})") from error
         reasoning = getattr(answer, self.reasoning) if self.reasoning else None
         return Thought(reasoning=reasoning, answer=answer, confidence=confidence)
 
@@ -168,8 +176,8 @@ class Task:
 
     @cached_property
     def answers(self) -> str:
-        """Fingerprint of the schema: what the answers mean."""
-        return fingerprint(self.json_schema("reason_label"))
+        """Fingerprint of the schema: what the answers mean, in the order they are written."""
+        return fingerprint(json.dumps(self.json_schema("reason_label")))
 
     @cached_property
     def _leaves(self) -> dict[str, FieldInfo]:
@@ -232,6 +240,11 @@ def _check_prompts(task: Task) -> None:
             "which the teacher's prompt does not have"
         )
     for prompt in (task.prompt, task.student_prompt):
+        if filled := ", ".join(sorted(prompt.partial_variables)):
+            raise TaskError(
+                f"task {task.name}: a prompt fills in {filled} by itself; "
+                "write the words into the template"
+            )
         for message in _words(prompt):
             if message["format"] != "f-string":
                 raise TaskError(
@@ -246,15 +259,21 @@ def _words(prompt: ChatPromptTemplate) -> list[dict[str, str]]:
     for message in prompt.messages:
         template = getattr(message, "prompt", None)
         if template is not None and hasattr(template, "template"):
-            role = type(message).__name__.removesuffix("MessagePromptTemplate").lower()
+            role = getattr(message, "role", None) or _role_of(message)
             words.append(
                 {"role": role, "text": template.template, "format": template.template_format}
             )
         elif isinstance(message, BaseMessage) and isinstance(message.content, str):
-            words.append({"role": message.type, "text": message.content, "format": "f-string"})
+            text = message.content.replace("{", "{{").replace("}", "}}")  # as a template says it
+            role = getattr(message, "role", None) or message.type
+            words.append({"role": role, "text": text, "format": "f-string"})
         else:
             raise TaskError(f"a {type(message).__name__} in a prompt; use text messages only")
     return words
+
+
+def _role_of(template: Any) -> str:
+    return type(template).__name__.removesuffix("MessagePromptTemplate").lower()
 
 
 def prompt_words(prompt: ChatPromptTemplate) -> list[dict[str, str]]:

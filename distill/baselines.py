@@ -6,6 +6,7 @@ Both learn from the same teacher labels as the students and answer through the s
 from __future__ import annotations
 
 import copy
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,12 +34,15 @@ def tfidf_chain(task: Task, pairs: Pairs) -> Runnable[dict[str, Any], Thought]:
     """
     fallback = _most_frequent(task, pairs)
     groups = _groups(task)
-    models = {leaf: _fit(task, pairs, paths) for leaf, paths in groups.items()}
+
+    @functools.cache  # fitted at the first row: a run that has answered everything needs no fit
+    def models() -> dict[tuple[str, bool], Any]:
+        return {leaf: _fit(task, pairs, paths) for leaf, paths in groups.items()}
 
     def answer(inputs: Mapping[str, str]) -> Thought:
         flat = copy.deepcopy(fallback)
         for leaf, paths in groups.items():
-            predicted = models[leaf].predict([_text(task, inputs, path) for path in paths])
+            predicted = models()[leaf].predict([_text(task, inputs, path) for path in paths])
             for path, value in zip(paths, predicted, strict=True):
                 flat[path] = _value(task, path, value)
         return task.thought(nested(flat))

@@ -74,8 +74,9 @@ def distill(
     from .labelling import label
 
     with _open_store(store) as opened:
-        data = data or _own_data(task)
-        if data is not None:
+        if data is None and (own := _own_data(task)) is not None:
+            _import(opened, task, own, split_column="split")
+        elif data is not None:
             _import(opened, task, data, split_column=split_column)
         model = load_teacher(teacher, task=task, base_url=base_url)
         with row_bars() as bars, _stoppable():
@@ -219,6 +220,8 @@ def main() -> None:
     """Run the command line; an error of ours is one line and exit status 1."""
     try:
         app()
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what was stored is kept")
     except Exception as error:
         if not isinstance(error, _own_errors()):
             raise

@@ -202,12 +202,12 @@ def _training(
 
 
 def _follow(log: Path, show: Callable[[int, int, float | None], None]) -> None:
-    """Show the last whole line of a training log."""
+    """Show the last step of a training log, leaving out a line that is still being written."""
     if not log.is_file():
         return
-    lines = log.read_text(encoding="utf-8").splitlines()
-    with contextlib.suppress(ValueError, KeyError, IndexError):
-        last = json.loads(lines[-1])
+    whole = [line for line in log.read_text(encoding="utf-8").splitlines(True) if "\n" in line]
+    if whole:
+        last = json.loads(whole[-1])
         show(last["step"], last["total"], last["loss"])
 
 

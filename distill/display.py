@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,8 @@ def row_bars() -> Iterator[Callable[[str], RowProgress]]:
     with _bars() as bars:
 
         def of(name: str) -> RowProgress:
-            bar = bars.add_task(name, total=None)
-
-            def update(done: int, total: int, record: Record) -> None:
-                bars.update(bar, completed=done, total=total)
-
-            return update
+            show = _bar(bars, name)
+            return lambda done, total, record: show(done, total, name)
 
         yield of
 
@@ -36,11 +33,10 @@ def step_bars() -> Iterator[Callable[[str], StepProgress]]:
     with _bars() as bars:
 
         def of(name: str) -> StepProgress:
-            bar = bars.add_task(name, total=None)
+            show = _bar(bars, name)
 
             def update(step: int, total: int, loss: float | None) -> None:
-                text = name if loss is None else f"{name}  loss {loss:.3f}"
-                bars.update(bar, completed=step, total=total, description=text)
+                show(step, total, name if loss is None else f"{name}  loss {loss:.3f}")
 
             return update
 
@@ -68,14 +64,33 @@ def _cell(score: Score | None) -> str:
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
 
 
-def _bars() -> Any:
+def _bar(bars: Any, name: str) -> Callable[[int, int, str], None]:
+    """A bar that appears when there is something to show, so that an error stands alone."""
+
+    @functools.cache
+    def bar() -> Any:
+        bars.start()
+        return bars.add_task(name, total=None)
+
+    return lambda done, total, text: bars.update(
+        bar(), completed=done, total=total, description=text
+    )
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return Progress(
+    bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     )
+    try:
+        yield bars
+    finally:
+        if bars.tasks:
+            bars.stop()

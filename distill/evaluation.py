@@ -39,6 +39,7 @@ def evaluate(
     before is not asked again. `progress` is called with a system's name and returns its callback.
     Raises LabellingError, StudentError, StoreError.
     """
+    local = list(_models(task, students, base))  # a folder that is no student is said at once
     teacher = newest_run(store, task, role="teacher")
     names = list(splits) if splits else held_out(store, task)
     examples = [e for name in names for e in store.examples(task.name, split=name, limit=limit)]
@@ -58,7 +59,7 @@ def evaluate(
 
     for run, chain in _baselines(task, store, teacher):
         answer(run, chain, 1)
-    for run, chain, close in _models(task, students, base):
+    for run, chain, close in local:
         try:
             answer(run, chain, STUDENT_CONCURRENCY)
         finally:
@@ -103,14 +104,13 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
 
 
 def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[LocalModel]:
-    """Each local model, loaded one after the other so that one at a time is held."""
-    from ..chains.student import ChatStudent, load_student
+    """The local models; each loads its weights with its first row, so one is held at a time."""
+    from ..chains.student import ChatStudent, read_card
 
     for folder in students:
-        student = load_student(folder)
-        assert student.card is not None
-        name = student.card.name
-        yield _model_of(task, student, role="student", name=name, target=student.card.target)
+        student = ChatStudent(model=str(folder))
+        card = read_card(folder)
+        yield _model_of(task, student, role="student", name=card.name, target=card.target)
     if base is not None:
         yield _model_of(
             task, ChatStudent(model=base), role="base", name="base", target="reason_label"

@@ -1,0 +1,210 @@
+"""One loaded student and the thread that writes its answers, many rows in one batch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import queue
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from .card import StudentError
+from .grammar import Compiler
+from .row import Answer, Request, Row, token_limit
+from .slots import Chunk, Slots, check_architecture
+
+_SHARED = 16  # tokens from which on copying a prompt's beginning beats reading it again
+_WAIT = 0.003  # seconds that the first request of an idle engine waits for company
+
+
+class Engine:
+    """Answers requests from any thread; its own daemon thread runs the model.
+
+    Rows join and leave the running batch at any step. Greedy text does not depend on which rows
+    share the batch as long as the weights are float32. `calls` counts batched steps, `rows` the
+    rows they advanced: their ratio is the mean batch.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, max_batch: int = 64) -> None:
+        check_architecture(model)
+        self.tokenizer, self.max_batch = tokenizer, max_batch
+        config = model.config.get_text_config()
+        self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+        self.calls = self.rows = 0
+        self._model = model
+        self._end_tokens = _end_tokens(model, tokenizer)
+        self._compiler = Compiler(
+            tokenizer,
+            vocabulary=model.get_output_embeddings().weight.shape[0],
+            end_tokens=sorted(self._end_tokens),
+        )
+        self._arriving: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
+        self._thread.start()
+
+    def submit(
+        self,
+        prompt: Sequence[int],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Future[Answer]:
+        """Queue one row of prompt token ids; the future holds its Answer.
+
+        Raises StudentError at once where the prompt does not fit the context, `max_tokens` is too
+        small for any answer of the schema, or the schema cannot be enforced.
+        """
+        if self._closed:
+            raise StudentError("this student is closed; load it again")
+        grammar = self._compiler.compile(schema) if schema is not None else None
+        limit = token_limit(grammar, asked=max_tokens, read=len(prompt), context=self.context)
+        request = Request(
+            prompt=tuple(prompt),
+            grammar=grammar,
+            max_tokens=limit,
+            temperature=temperature,
+            seed=random.getrandbits(63) if seed is None else seed,
+        )
+        self._arriving.put(request)
+        return request.future
+
+    def close(self) -> None:
+        """Stop the thread and let the model go; rows that are not finished fail."""
+        self._closed = True
+        self._arriving.put(None)
+        self._thread.join(timeout=60)
+        self._model = None
+
+    def _work(self) -> None:
+        slots = Slots(self._model)
+        rows: list[Row] = []
+        waiting: deque[Request] = deque()
+        while not self._closed:
+            self._collect(waiting, idle=not rows)
+            try:
+                self._admit(slots, waiting, rows)
+                self._leave(slots, rows)
+                self._step(slots, rows)
+                self._leave(slots, rows)
+            except Exception as error:  # noqa: BLE001 - it belongs to the rows; the thread lives on
+                _fail([row.request for row in rows], error)
+                rows.clear()
+            if not rows:
+                slots.clear()
+        self._collect(waiting, idle=False)
+        closed = StudentError("this student was closed before it had answered; load it again")
+        _fail([*(row.request for row in rows), *waiting], closed)
+
+    def _collect(self, waiting: deque[Request], *, idle: bool) -> None:
+        """Move what has arrived to `waiting`; an idle engine waits for it, and briefly for more."""
+        deadline = 0.0
+        while True:
+            patience = max(0.0, deadline - time.monotonic())
+            try:
+                if idle and not waiting:
+                    request = self._arriving.get()
+                    deadline = time.monotonic() + _WAIT
+                elif patience and len(waiting) < self.max_batch:
+                    request = self._arriving.get(timeout=patience)
+                else:
+                    request = self._arriving.get_nowait()
+            except queue.Empty:
+                return
+            if request is None:
+                return
+            waiting.append(request)
+
+    def _admit(self, slots: Slots, waiting: deque[Request], rows: list[Row]) -> None:
+        """Start waiting rows, several at a time: each joining costs a call of its own."""
+        free = self.max_batch - len(rows)
+        if rows and free < min(len(waiting), self.max_batch // 4):
+            return
+        while waiting and len(rows) < self.max_batch:
+            request = waiting.popleft()
+            if request.future.set_running_or_notify_cancel():
+                rows.append(Row(request, len(rows), self._compiler))
+        _share_prefix(slots, rows)
+
+    def _step(self, slots: Slots, rows: list[Row]) -> None:
+        """One chosen token for every row, and all that it forces."""
+        import torch
+
+        if not rows:
+            return
+        logits = slots.feed([Chunk(row.slot, row.read, row.pending) for row in rows])
+        allowed = torch.from_numpy(self._compiler.masks([row.matcher for row in rows]))
+        logits = logits.masked_fill(~allowed.to(logits.device), -math.inf)
+        tokens = logits.argmax(-1).tolist()
+        for index, row in enumerate(rows):
+            if row.request.temperature > 0:
+                tokens[index] = row.sample(logits[index])
+            if tokens[index] not in self._end_tokens:
+                tokens[index] = row.guard(tokens[index])
+        chosen = torch.tensor(tokens, device=logits.device)[:, None]
+        shares = logits.log_softmax(-1).gather(1, chosen).exp().flatten().tolist()
+        for row, token, share in zip(rows, tokens, shares, strict=True):
+            row.skip(len(row.pending))
+            row.write(token, share, end=token in self._end_tokens)
+        self.calls += 1
+        self.rows += len(rows)
+
+    def _leave(self, slots: Slots, rows: list[Row]) -> None:
+        """Resolve finished rows; the others move together into the lowest slots."""
+        for row in [row for row in rows if row.finish]:
+            rows.remove(row)
+            row.resolve()
+        taken = {row.slot for row in rows}
+        free = [slot for slot in range(len(rows)) if slot not in taken]
+        for row in rows:
+            if row.slot >= len(rows):
+                target = free.pop()
+                slots.copy(row.slot, target, row.read)
+                row.slot = target
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    also = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    more = also if isinstance(also, list) else [also]
+    return frozenset(token for token in (tokenizer.eos_token_id, *more) if token is not None)
+
+
+def _share_prefix(slots: Slots, rows: list[Row]) -> None:
+    """Rows that have read nothing take what they have in common with the first one from its slot.
+
+    Prompts of one task begin alike: the instructions are read once.
+    """
+    new = [row for row in rows if not row.read]
+    if not new or len(rows) < 2:
+        return
+    first = rows[0]
+    if first in new:
+        length = _in_common(first, rows[1])
+        if length < _SHARED:
+            return
+        slots.feed([Chunk(first.slot, 0, first.pending[:length])])
+        first.skip(length)
+    for row in new:
+        length = min(_in_common(first, row), first.read)
+        if row is not first and length >= _SHARED:
+            slots.copy(first.slot, row.slot, length)
+            row.skip(length)
+
+
+def _in_common(one: Row, other: Row) -> int:
+    """Tokens at the start of both prompts, the last of each left to be read."""
+    pairs = zip(one.request.prompt[:-1], other.request.prompt[:-1], strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _fail(requests: Sequence[Request], error: Exception) -> None:
+    for request in requests:
+        if not request.future.done():
+            request.future.set_exception(error)

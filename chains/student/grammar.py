@@ -1,0 +1,151 @@
+"""What a student may write: a JSON schema compiled to token masks, and the way out of any answer.
+
+A mask alone does not make an answer valid: a string that never ends is cut off by the token limit.
+So every state of a grammar has a plan, tokens that finish the answer from there, and a row takes no
+token whose plan does not fit the tokens it has left.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .card import StudentError
+from .schema import canonical, closed, label_paths, longest_way_out, room
+
+_LONGEST_PLAN = 4096
+_STRUCTURE = frozenset(b'\\{}[]":,-.')
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A schema compiled for one tokenizer; `start` is copied for each row.
+
+    `plan` is the plan from the start, `room` a max_tokens that a sensible answer fits. With more
+    than `caution` tokens left nobody needs a plan; None: always.
+    """
+
+    start: Any
+    plan: tuple[int, ...]
+    room: int
+    caution: int | None
+    labels: frozenset[str]
+
+
+class Compiler:
+    """Compiles schemas for one tokenizer, finds plans. `vocabulary` is the width of the logits."""
+
+    def __init__(self, tokenizer: Any, *, vocabulary: int, end_tokens: Sequence[int]) -> None:
+        import llguidance.hf
+
+        self._tokens = llguidance.hf.from_tokenizer(
+            tokenizer, n_vocab=vocabulary, eos_token=list(end_tokens)
+        )
+        self._vocabulary = vocabulary
+        self._preference = _preferences(self._tokens, vocabulary)
+        self._grammars: dict[str, Grammar] = {}
+        self._lock = threading.Lock()
+
+    def compile(self, schema: Mapping[str, Any]) -> Grammar:
+        """The schema's grammar, compiled once. Raises StudentError where it cannot be enforced."""
+        text = canonical(schema)
+        with self._lock:
+            if text not in self._grammars:
+                self._grammars[text] = self._compiled(closed(schema))
+            return self._grammars[text]
+
+    def masks(self, matchers: Sequence[Any]) -> Any:
+        """The tokens each matcher allows: a boolean array of shape (matchers, vocabulary).
+
+        None in the place of a matcher allows every token.
+        """
+        import numpy
+        from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+
+        words = allocate_token_bitmask(len(matchers), self._vocabulary)
+        for index, matcher in enumerate(matchers):
+            if matcher is not None:
+                fill_next_token_bitmask(matcher, words, index)
+        bits = numpy.unpackbits(words.view(numpy.uint8), axis=1, bitorder="little")
+        return bits[:, : self._vocabulary].view(bool)
+
+    def plan(self, matcher: Any, *, limit: int) -> list[int] | None:
+        """Tokens that finish the answer from here on, None where it takes more than `limit`."""
+        state = matcher.deep_copy()
+        plan: list[int] = []
+        while not state.is_accepting():
+            ahead = state.compute_ff_tokens() or [self._way_out(state)]
+            plan.extend(ahead)
+            if len(plan) > limit or not state.consume_tokens(ahead):
+                return None
+        return plan
+
+    def plan_after(self, matcher: Any, token: int, *, limit: int) -> list[int] | None:
+        """The plan from the state in which `token` has been written."""
+        state = matcher.deep_copy()
+        return self.plan(state, limit=limit) if state.consume_token(token) else None
+
+    def closes(self, token: int) -> bool:
+        """Whether the token begins by ending a string, a list, an object or a number."""
+        return self.bytes([token])[:1] in (b'"', b"]", b"}", b",")
+
+    def bytes(self, tokens: Sequence[int]) -> bytes:
+        """What these tokens stand for; special tokens stand for nothing."""
+        plain = [token for token in tokens if not self._tokens.is_special_token(token)]
+        return bytes(self._tokens.decode_bytes(plain))
+
+    def _compiled(self, schema: dict[str, Any]) -> Grammar:
+        from llguidance import LLMatcher
+
+        text = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
+        start = LLMatcher(self._tokens, text)
+        if start.is_error():
+            reason = start.get_error().strip().splitlines()[0]
+            raise StudentError(f"this answer schema cannot be enforced: {reason}")
+        plan = self.plan(start, limit=_LONGEST_PLAN)
+        if plan is None:
+            raise StudentError("no short answer fits this schema; simplify its patterns")
+        worst = longest_way_out(schema)
+        # Between two looks a row takes one token and what that forces, at most `worst`.
+        caution = None if worst is None else 2 * worst + 32
+        return Grammar(
+            start=start,
+            plan=tuple(plan),
+            room=max(room(schema), 2 * len(plan)) + (caution or 0),
+            caution=caution,
+            labels=label_paths(schema),
+        )
+
+    def _way_out(self, state: Any) -> int:
+        allowed = self.masks([state])[0].nonzero()[0]
+        return int(allowed[self._preference[allowed].argmax()])
+
+
+def _preferences(tokens: Any, vocabulary: int) -> Any:
+    """How well each token leads out of an answer, compared among those that a mask allows."""
+    import numpy
+
+    texts = (bytes(tokens.decode_bytes([token])) for token in range(vocabulary))
+    return numpy.array([_preference(text) for text in texts], dtype=numpy.float32)
+
+
+def _preference(text: bytes) -> float:
+    """Closing beats going on, going on beats opening; the longer of two closings is the better."""
+    length = min(len(text), 20)
+    if not text:
+        return -1.0
+    if not text.strip(b'"}]'):
+        return 5000.0 + length
+    if text[:2] in (b"[]", b"{}"):
+        return 4000.0 + length
+    if text[:1] in b'}]",':
+        return {b"}": 3000.0, b"]": 3000.0, b'"': 2500.0, b",": 2000.0}[text[:1]] - length
+    if length > 1 and text.isalpha():
+        return 1600.0 + length
+    if text.isdigit():
+        return 1500.0 - length
+    if text.isascii() and not _STRUCTURE & set(text):
+        return 1000.0 + length
+    return {b"[": 400.0, b"{": 300.0, b"-": 200.0}.get(text[:1], 100.0)

@@ -1,0 +1,175 @@
+"""One answer in the making: what was asked, what is written so far, and when it has to close."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from .card import StudentError
+from .grammar import Compiler, Grammar
+
+# A row about to reach its limit closes strings and lists this many tokens early, so that what comes
+# after them (as a rule the labels) is still the model's own choice.
+_SLACK = 16
+_FREE_TEXT = 256  # max_tokens of an answer without a schema
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model wrote. `pieces` are the bytes of each token, in order.
+
+    `probabilities` holds each token's share among the tokens that the grammar allowed there; it is
+    1 for a token that was forced. `finish` is "length" where the limit on tokens made it close.
+    """
+
+    text: str
+    pieces: tuple[bytes, ...]
+    probabilities: tuple[float, ...]
+    input_tokens: int
+    output_tokens: int
+    finish: str
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What one row is asked for: prompt token ids, how its tokens are chosen, and their limit."""
+
+    prompt: tuple[int, ...]
+    grammar: Grammar | None
+    max_tokens: int
+    temperature: float
+    seed: int
+    future: Future[Answer] = field(default_factory=Future)
+
+
+def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, context: int) -> int:
+    """The tokens an answer may have, after a prompt of `read` tokens. Raises StudentError."""
+    minimum = len(grammar.plan) if grammar is not None else 1
+    if read + minimum > context:
+        raise StudentError(
+            f"the prompt has {read} tokens and its answer at least {minimum}, but the model takes "
+            f"{context} together; shorten the input"
+        )
+    if asked is not None and asked < minimum:
+        raise StudentError(
+            f"max_tokens {asked} is too small: the shortest answer to this schema has {minimum}"
+        )
+    wanted = asked or (grammar.room if grammar is not None else _FREE_TEXT)
+    return min(wanted, context - read)
+
+
+class Row:
+    """A request while it is written in `slot`; `pending` are the tokens the model has not read."""
+
+    def __init__(self, request: Request, slot: int, compiler: Compiler) -> None:
+        self.request, self.slot, self._compiler = request, slot, compiler
+        self.pending = list(request.prompt)
+        self.read = 0
+        self.matcher = request.grammar.start.deep_copy() if request.grammar is not None else None
+        self.finish: str | None = None
+        self._tokens: list[int] = []
+        self._probabilities: list[float] = []
+        self._plan = list(request.grammar.plan) if request.grammar is not None else None
+        self._cut = False
+        self._generator: Any = None
+        self._force()
+
+    @property
+    def left(self) -> int:
+        """Tokens that may still be written."""
+        return self.request.max_tokens - len(self._tokens)
+
+    def skip(self, length: int) -> None:
+        """The model has read the next `length` pending tokens."""
+        self.read += length
+        self.pending = self.pending[length:]
+
+    def write(self, token: int, probability: float, *, end: bool) -> None:
+        """Take the chosen token and all that it forces; `end` says it is an end-of-sequence."""
+        if end:
+            self.finish = "length" if self._cut else "stop"
+            return
+        self._append(token, probability)
+        self._force()
+
+    def sample(self, scores: Any) -> int:
+        """A token drawn at the request's temperature: the same seed draws the same in any batch."""
+        import torch
+
+        if self._generator is None:
+            self._generator = torch.Generator().manual_seed(self.request.seed)
+        noise = torch.rand(scores.shape, generator=self._generator).clamp_min(1e-20)
+        gumbel = -(-noise.log()).log()
+        return int((scores.cpu() / self.request.temperature + gumbel).argmax())
+
+    def guard(self, token: int) -> int:
+        """`token`, or one that leads out of the answer where nothing is left for `token`.
+
+        As long as each state's plan fits the tokens that are left, the answer can be finished.
+        """
+        grammar = self.request.grammar
+        if (
+            grammar is None
+            or self.matcher is None
+            or (grammar.caution is not None and self.left > grammar.caution)
+        ):
+            return token
+        if self._plan is None:
+            self._plan = self._compiler.plan(self.matcher, limit=self.left)
+        if not self._plan:
+            return token
+        late = self.left - len(self._plan) <= _SLACK
+        if not late and self.matcher.validate_tokens([token, *self._plan]) > len(self._plan):
+            # Inside a text the way out stays the same; to see that is cheap, to look anew is not.
+            self._plan = [token, *self._plan]
+            return token
+        way_out = self._plan[0]
+        after = self._compiler.plan_after(self.matcher, token, limit=self.left - 1)
+        late = late and self._compiler.closes(way_out)
+        if after is None or (late and len(after) >= len(self._plan)):
+            self._cut = self._cut or token != way_out
+            return way_out
+        self._plan = [token, *after]
+        return token
+
+    def resolve(self) -> None:
+        """Hand the finished answer to whoever waits for it."""
+        if self.matcher is not None and not self.matcher.is_accepting():
+            self.request.future.set_exception(
+                StudentError(
+                    f"the answer could not be finished within {self.request.max_tokens} tokens; "
+                    "give a larger max_tokens"
+                )
+            )
+            return
+        pieces = tuple(self._compiler.bytes([token]) for token in self._tokens)
+        self.request.future.set_result(
+            Answer(
+                text=b"".join(pieces).decode("utf-8", errors="replace"),
+                pieces=pieces,
+                probabilities=tuple(self._probabilities),
+                input_tokens=len(self.request.prompt),
+                output_tokens=len(self._tokens),
+                finish=self.finish or "stop",
+            )
+        )
+
+    def _append(self, token: int, probability: float) -> None:
+        self._tokens.append(token)
+        self._probabilities.append(probability)
+        self.pending.append(token)
+        if self._plan is not None:
+            self._plan = self._plan[1:] if self._plan[:1] == [token] else None
+        if self.matcher is not None:
+            self.matcher.consume_token(token)
+
+    def _force(self) -> None:
+        """Write what the grammar leaves no choice about, without asking the model."""
+        if self.matcher is not None:
+            for token in self.matcher.compute_ff_tokens()[: max(self.left, 0)]:
+                self._append(token, 1.0)
+        if self.matcher is not None and self.matcher.is_stopped():
+            self.finish = "length" if self._cut else "stop"
+        elif self.left <= 0:
+            self.finish = "length"

@@ -1,0 +1,253 @@
+"""A student's weights: the base from the package, a folder or the hub, and the adapter upon it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+from pathlib import Path
+from typing import Any
+
+from .card import StudentCard, StudentError, read_card
+from .rendering import PLAIN_TEMPLATE
+
+EMBEDDED = "embedded"
+ADAPTER_FILE = "adapter_model.safetensors"
+# Weights in other formats and duplicates of the same weights stay on the hub.
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_UNWANTED = ["consolidated*", "original/*", "onnx/*"]
+_PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
+
+
+def load_base(base: str, *, revision: str | None = None, quantised: bool = True) -> tuple[Any, Any]:
+    """The base model, ready to be trained or served, and its tokenizer.
+
+    `base` is "embedded", a folder, or a hub id. `quantised` loads NF4 with double quantisation, as
+    QLoRA does (arXiv 2305.14314), computing in float32 on a CPU and bfloat16 on a GPU that has it.
+    The tokenizer's padding token is never its end-of-sequence token. Raises StudentError.
+    """
+    folder = base_folder(base, revision=revision)
+    model = _load_model(folder, base, quantised=quantised)
+    return model, load_tokenizer(folder, base)
+
+
+def base_folder(base: str, *, revision: str | None = None) -> Path:
+    """The folder that holds `base`, downloaded if it is a hub id that is not cached yet."""
+    if base == EMBEDDED:
+        folder = Path(str(importlib.resources.files("understudy.examples.base"))) / "weights"
+    elif _is_path(base):
+        folder = Path(base).expanduser()
+    else:
+        folder = _download(base, revision)
+    if not folder.is_dir():
+        raise StudentError(f"base {base}: there is no such folder; give a model's folder or hub id")
+    if not (folder / "config.json").is_file():
+        raise StudentError(f"base {base}: {folder} has no config.json; is it a model's folder?")
+    if not any(folder.glob("*.safetensors")):
+        raise StudentError(
+            f"base {base}: {folder} has no safetensors weights; other formats are not loaded"
+        )
+    return folder
+
+
+def base_sha256(base: str, *, revision: str | None = None) -> str:
+    """SHA-256 over the contents of the base's safetensors files, in the order of their names."""
+    files = sorted(base_folder(base, revision=revision).glob("*.safetensors"))
+    return _sha256(tuple((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+def merged_model(folder: Path) -> tuple[Any, Any]:
+    """A trained student's model in float32 (bfloat16 on a GPU) and the tokenizer of its run folder.
+
+    The adapter learnt on top of the quantised base, so it is merged into what that base stands for:
+    NF4, dequantised. Merged into the original weights it would give other answers. Raises
+    StudentError, also where the base is not the one that the card names.
+    """
+    card = check_student(folder)
+    quantised = bool(card.training.get("quantised", True))
+    model, _ = load_base(card.base, revision=card.base_revision, quantised=quantised)
+    from peft import PeftModel
+
+    if quantised:
+        model = model.dequantize()
+    tokenizer = load_tokenizer(folder, str(folder))
+    try:
+        adapted = PeftModel.from_pretrained(model.float(), str(folder))
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise StudentError(
+            f"{folder}: its adapter does not fit its base: {_line(error)}"
+        ) from error
+    return _ready(adapted.merge_and_unload()), tokenizer
+
+
+def untuned_model(base: str) -> tuple[Any, Any]:
+    """A base model as it comes, in float32 (bfloat16 on a GPU), and its tokenizer."""
+    model, tokenizer = load_base(base, quantised=False)
+    return _ready(model), tokenizer
+
+
+def check_student(folder: Path) -> StudentCard:
+    """The card of a run folder whose adapter is there and whose base is the one it learnt on."""
+    card = read_card(folder)
+    if not (folder / ADAPTER_FILE).is_file():
+        raise StudentError(f"student {card.name}: {folder} has no {ADAPTER_FILE}; train it again")
+    found = base_sha256(card.base, revision=card.base_revision)
+    if found != card.base_sha256:
+        raise StudentError(
+            f"student {card.name} learnt on a base {card.base} with sha256 "
+            f"{card.base_sha256[:12]}, but this one has {found[:12]}; restore that base or train "
+            "it again"
+        )
+    return card
+
+
+def weights_sha256(model: str) -> str:
+    """What identifies the weights that `model` serves: its base's, with an adapter's if any."""
+    folder = Path(model).expanduser()
+    if not is_student(model):
+        return base_sha256(model)
+    card = check_student(folder)
+    adapter = folder / ADAPTER_FILE
+    return hashlib.sha256(
+        (card.base_sha256 + _sha256(((str(adapter), adapter.stat().st_mtime_ns),))).encode()
+    ).hexdigest()
+
+
+def is_student(model: str) -> bool:
+    """Whether `model` is a run folder; anything else is taken for a bare base."""
+    from .card import CARD_FILE
+
+    return model != EMBEDDED and (Path(model).expanduser() / CARD_FILE).is_file()
+
+
+def load_tokenizer(folder: Path, name: str) -> Any:
+    """The folder's tokenizer with a chat template and a padding token that is not its end token."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise StudentError(f"{name}: its tokenizer cannot be loaded: {_line(error)}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise StudentError(f"{name}: its tokenizer has no tokenizer.json; use a base that has one")
+    if tokenizer.eos_token_id is None:
+        raise StudentError(f"{name}: its tokenizer has no end-of-sequence token; use another base")
+    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
+        tokenizer.pad_token = _pad_token(tokenizer)
+    return tokenizer
+
+
+def _load_model(folder: Path, base: str, *, quantised: bool) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    dtype = _dtype()
+    options: dict[str, Any] = {}
+    if quantised:
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+        options["device_map"] = {"": "cuda:0" if torch.cuda.is_available() else "cpu"}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise StudentError(f"base {base} cannot be loaded: {_line(error)}") from error
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def _dtype() -> Any:
+    import torch
+
+    fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _ready(model: Any) -> Any:
+    import torch
+
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    model = model.to(device=device, dtype=_dtype()).eval()
+    return model.requires_grad_(False)
+
+
+def _pad_token(tokenizer: Any) -> str:
+    vocabulary = tokenizer.get_vocab()
+    reserved = [name for name in vocabulary if "reserved" in name and name.startswith("<")]
+    first = tokenizer.convert_ids_to_tokens(0)
+    for name in (*_PAD_NAMES, *sorted(reserved), tokenizer.bos_token, first):
+        if name in vocabulary and name != tokenizer.eos_token:
+            return str(name)
+    raise StudentError("the tokenizer has no token to pad with; use another base")
+
+
+def _is_path(base: str) -> bool:
+    looks = base.startswith((".", "~", "/")) or base.count("/") > 1 or "\\" in base
+    return looks or Path(base).expanduser().exists()
+
+
+def _download(base: str, revision: str | None) -> Path:
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        folder = snapshot_download(
+            base, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
+        )
+    except errors.GatedRepoError as error:
+        raise _refused(base, error.response.status_code) from error
+    except errors.RevisionNotFoundError as error:
+        raise StudentError(f"{base}: the hub has no revision {revision}; give another") from error
+    except errors.RepositoryNotFoundError as error:
+        # The hub answers 401 alike for a model that is private and one that is not there.
+        raise StudentError(
+            f"{base}: the hub has no such model, or it is private (401); check the name, or set "
+            "HF_TOKEN. For a folder of your own give its path, starting with ./"
+        ) from error
+    except errors.HFValidationError as error:
+        raise StudentError(f"{base} is neither a folder nor a hub id; check the name") from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        raise _unreachable(base, error) from error
+    return Path(folder)
+
+
+def _unreachable(base: str, error: Exception) -> StudentError:
+    """What the hub answered; huggingface_hub hides it behind "not in the cache"."""
+    answers = (getattr(one, "response", None) for one in (error, error.__cause__))
+    status = next((answer.status_code for answer in answers if answer is not None), None)
+    if status in (401, 403):
+        return _refused(base, status)
+    if status is not None:
+        return StudentError(f"{base}: the hub answers with status {status}; try again later")
+    return StudentError(
+        f"{base} is not in the local cache and the hub cannot be reached; connect, or give a "
+        "model's folder"
+    )
+
+
+def _refused(base: str, status: int) -> StudentError:
+    return StudentError(
+        f"{base}: the hub refused ({status}). Accept the licence at https://huggingface.co/{base} "
+        "and set HF_TOKEN"
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[str, int], ...]) -> str:
+    """The modification times are part of the argument so that a changed file is read again."""
+    digest = hashlib.sha256()
+    for file, _ in files:
+        with open(file, "rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

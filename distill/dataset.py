@@ -1,0 +1,105 @@
+"""Which of a teacher's records teach a student, and as which token ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from ..chains.student.rendering import completion_ids, prompt_ids
+from ..chains.task import Target, Task, TaskError
+from ..store.rows import Example, Record
+
+Encoded = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One example as it is taught: what the student is told and what it is to write.
+
+    `answer` is the teacher's answer as JSON data, which the completion must parse back to.
+    """
+
+    example: str
+    messages: tuple[BaseMessage, ...]
+    completion: str
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The rows that teach, in the store's order; `left_out` counts the others by reason."""
+
+    rows: tuple[TrainingRow, ...]
+    left_out: Mapping[str, int]
+
+
+def training_rows(
+    task: Task, pairs: Iterable[tuple[Example, Record]], *, target: Target
+) -> TrainingRows:
+    """The pairs of one teacher run that can teach `target`, as rows in the student's own words.
+
+    Left out and counted: a failed record, `reason_label` without a reasoning, an answer that does
+    not fit the task's schema.
+    """
+    rows: list[TrainingRow] = []
+    left_out: Counter[str] = Counter()
+    for example, record in pairs:
+        if record.answer is None:
+            left_out["the teacher failed"] += 1
+        elif target == "reason_label" and task.reasoning and not record.reasoning:
+            left_out["no reasoning"] += 1
+        else:
+            try:
+                rows.append(_row(task, example, record, target))
+            except TaskError:
+                left_out["the answer does not fit the schema"] += 1
+    return TrainingRows(tuple(rows), dict(left_out))
+
+
+def tokenised(tokenizer: Any, rows: Sequence[TrainingRow]) -> list[Encoded]:
+    """`input_ids` and `completion_mask` (1 where the loss looks) of every row, untruncated.
+
+    The prompt's ids are those that the student is served with; the completion ends with the
+    end-of-sequence token, which is in the loss.
+    """
+    encoded = []
+    for row in rows:
+        prompt = prompt_ids(tokenizer, row.messages)
+        completion = completion_ids(tokenizer, row.completion)
+        encoded.append(
+            {
+                "input_ids": prompt + completion,
+                "completion_mask": [0] * len(prompt) + [1] * len(completion),
+            }
+        )
+    return encoded
+
+
+def rows_sha256(rows: Iterable[TrainingRow]) -> str:
+    """SHA-256 over the sorted example ids and what each teaches: the same rows, the same digest."""
+    return _sha256(sorted([row.example, row.completion] for row in rows))
+
+
+def examples_sha256(rows: Iterable[TrainingRow]) -> str:
+    """SHA-256 over the sorted example ids: equal for two targets taught from the same rows."""
+    return _sha256(sorted(row.example for row in rows))
+
+
+def _row(task: Task, example: Example, record: Record, target: Target) -> TrainingRow:
+    answer = record.answer or {}
+    return TrainingRow(
+        example=example.id,
+        messages=tuple(task.student_prompt.invoke(example.inputs).to_messages()),
+        completion=task.completion(answer, reasoning=record.reasoning, target=target),
+        answer=task.answer_json(task.thought(answer).answer),
+    )
+
+
+def _sha256(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, ensure_ascii=False).encode()).hexdigest()

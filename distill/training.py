@@ -1,0 +1,299 @@
+"""QLoRA: what a teacher wrote into the store becomes a run folder with a trained adapter."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..chains.student.card import StudentCard, write_card
+from ..chains.student.weights import EMBEDDED, base_folder, base_sha256, load_base, load_tokenizer
+from ..chains.task import TARGETS, Target, Task, prompt_words
+from ..store.rows import Run
+from ..store.store import Store
+from .dataset import Encoded, TrainingRows, examples_sha256, rows_sha256, tokenised, training_rows
+from .preflight import Preflight, TrainingError, preflight
+from .qlora import (
+    RECIPE,
+    Progress,
+    Schedule,
+    build_trainer,
+    default_schedule,
+    make_watcher,
+    parameter_count,
+    quiet,
+)
+from .run_folder import CHECKPOINTS, LOG_FILE, claim, failures_told, last_checkpoint, rewind_log
+
+__all__ = ["Lesson", "TrainingError", "prepare", "train"]
+
+logger = logging.getLogger(__name__)
+VALIDATION_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Everything that is taught, checked: `encoded` are `taught.rows` as token ids."""
+
+    teacher: Run
+    taught: TrainingRows
+    encoded: Sequence[Encoded]
+    validation: Sequence[Encoded]
+    preflight: Preflight
+
+
+def train(
+    task: Task,
+    store: Store,
+    *,
+    out: Path | str,
+    base: str = EMBEDDED,
+    target: Target = "label",
+    teacher_run: str | None = None,
+    epochs: float | None = None,
+    learning_rate: float | None = None,
+    batch_size: int = 8,
+    seed: int = 0,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a student on one teacher run's answers to the split "train"; returns its run folder.
+
+    `teacher_run` None takes the task's newest teacher run that answered anything; `epochs` and
+    `learning_rate` None take `default_schedule`; `limit` is in rows. The call interrupted and made
+    again goes on from the last epoch's checkpoint; a finished folder is returned as it is.
+    `progress(step, steps, loss)` is called after every step.
+
+    Raises TrainingError, and StudentError where the base cannot be loaded.
+    """
+    folder = Path(out)
+    lesson = prepare(task, store, base=base, target=target, teacher_run=teacher_run, limit=limit)
+    schedule = _schedule(base, epochs, learning_rate, batch_size=batch_size, seed=seed)
+    settings = _settings(task, lesson, schedule, base=base, target=target)
+    with failures_told(folder):
+        if claim(folder, settings):
+            return folder
+        state = _learn(folder, lesson, schedule, base=base, progress=progress)
+        facts = _facts(settings, lesson, state, folder)
+        write_card(folder, _card(task, folder, base=base, target=target, training=facts))
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return folder
+
+
+def prepare(
+    task: Task,
+    store: Store,
+    *,
+    base: str = EMBEDDED,
+    target: Target = "label",
+    teacher_run: str | None = None,
+    limit: int | None = None,
+) -> Lesson:
+    """The rows that `train` would teach, checked, without loading the base's weights.
+
+    Raises TrainingError as `preflight` does, and where there is no teacher's answer to learn from.
+    """
+    _check_asked(task, target, limit)
+    teacher = _teacher(task, store, teacher_run)
+    found = training_rows(task, store.pairs(teacher.id, split="train"), target=target)
+    taught = TrainingRows(found.rows[:limit], found.left_out)
+    if not taught.rows:
+        raise TrainingError(
+            f"no answer of teacher run {teacher.id} can teach {target}: {_counted(found.left_out)}"
+        )
+    folder = base_folder(base)
+    tokenizer = load_tokenizer(folder, base)
+    encoded = tokenised(tokenizer, taught.rows)
+    checked = preflight(
+        task, tokenizer, taught.rows, encoded, target=target, context=_context(folder)
+    )
+    checks = training_rows(task, store.pairs(teacher.id, split="validation"), target=target)
+    validation = [
+        ids
+        for ids in tokenised(tokenizer, checks.rows[:VALIDATION_ROWS])
+        if checked.context is None or len(ids["input_ids"]) <= checked.context
+    ]
+    logger.info(
+        "teacher run %s (%s): %d rows, left out: %s",
+        teacher.id,
+        teacher.model,
+        len(taught.rows),
+        _counted(found.left_out),
+    )
+    for path, classes in checked.unseen.items():
+        logger.warning("no training row shows %s = %s", path, ", ".join(map(str, classes)))
+    return Lesson(teacher, taught, encoded, validation, checked)
+
+
+def _check_asked(task: Task, target: Target, limit: int | None) -> None:
+    if target not in TARGETS:
+        raise TrainingError(f"there is no target {target}; take one of {', '.join(TARGETS)}")
+    if target == "reason_label" and not task.reasoning:
+        raise TrainingError(f"task {task.name} has no reasoning field; train the target label")
+    if limit is not None and limit < 1:
+        raise TrainingError(f"limit is {limit}: give at least 1 row, or none for all")
+
+
+def _counted(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{why} ({rows})" for why, rows in left_out.items()) or "none"
+
+
+def _teacher(task: Task, store: Store, wanted: str | None) -> Run:
+    if wanted is not None:
+        run = store.run(wanted)
+        if run.task != task.name:
+            raise TrainingError(
+                f"run {wanted} answered task {run.task}, not {task.name}; give another teacher_run"
+            )
+        return run
+    for run in store.runs(task=task.name, role="teacher"):
+        if run.answers == task.answers and store.records(run.id, split="train"):
+            return run
+    raise TrainingError(
+        f"task {task.name}: no teacher has answered its split train under this answer schema; "
+        "label it first (understudy distill), or name a teacher_run of an older schema"
+    )
+
+
+def _schedule(
+    base: str, epochs: float | None, learning_rate: float | None, *, batch_size: int, seed: int
+) -> Schedule:
+    default_epochs, default_rate = default_schedule(parameter_count(base_folder(base)))
+    schedule = Schedule(
+        epochs=float(default_epochs if epochs is None else epochs),
+        learning_rate=float(default_rate if learning_rate is None else learning_rate),
+        batch_size=batch_size,
+        seed=seed,
+    )
+    for name in ("epochs", "learning_rate", "batch_size"):
+        if not getattr(schedule, name) > 0:
+            raise TrainingError(f"{name} is {getattr(schedule, name)}: it must be above 0")
+    return schedule
+
+
+def _settings(
+    task: Task, lesson: Lesson, schedule: Schedule, *, base: str, target: Target
+) -> dict[str, Any]:
+    """Everything that decides what is learnt: the same settings, the same student."""
+    return {
+        "task": task.name,
+        "target": target,
+        "student_words": task.student_words,
+        "answers": task.answers,
+        "base_sha256": base_sha256(base),
+        "teacher_run": lesson.teacher.id,
+        "rows": len(lesson.taught.rows),
+        "rows_sha256": rows_sha256(lesson.taught.rows),
+        "epochs": schedule.epochs,
+        "learning_rate": schedule.learning_rate,
+        "batch_size": schedule.batch_size,
+        "seed": schedule.seed,
+        **RECIPE,
+    }
+
+
+def _learn(
+    folder: Path, lesson: Lesson, schedule: Schedule, *, base: str, progress: Progress | None
+) -> Any:
+    """Train to the end, save adapter and tokenizer, and return the trainer's state."""
+    checkpoint = last_checkpoint(folder)
+    spent = rewind_log(folder, checkpoint)
+    with quiet():
+        import transformers
+
+        transformers.set_seed(schedule.seed)
+        model, tokenizer = load_base(base)
+        trainer = build_trainer(
+            model,
+            tokenizer,
+            lesson.encoded,
+            validation=lesson.validation,
+            schedule=schedule,
+            checkpoints=folder / CHECKPOINTS,
+            watcher=make_watcher(folder / LOG_FILE, spent=spent, progress=progress),
+        )
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.model.peft_config["default"].base_model_name_or_path = _base_name(base)
+        trainer.model.save_pretrained(folder, save_embedding_layers=False)
+        tokenizer.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's empty form
+    return trainer.state
+
+
+def _facts(settings: Mapping[str, Any], lesson: Lesson, state: Any, folder: Path) -> dict[str, Any]:
+    """What the card tells of a training: everything that a reader needs to judge or repeat it."""
+    lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+    return {
+        **settings,
+        "quantised": True,
+        "teacher_model": lesson.teacher.model,
+        "left_out": dict(lesson.taught.left_out),
+        "unseen": {path: list(classes) for path, classes in lesson.preflight.unseen.items()},
+        "examples_sha256": examples_sha256(lesson.taught.rows),
+        "steps": state.global_step,
+        "tokens_per_epoch": lesson.preflight.tokens,
+        "completion_tokens_per_epoch": lesson.preflight.completion_tokens,
+        "longest_row": lesson.preflight.longest,
+        "first_loss": first["loss"],
+        "last_loss": last["loss"],
+        "validation_losses": [h["eval_loss"] for h in state.log_history if "eval_loss" in h],
+        "validation_rows": len(lesson.validation),
+        "seconds": last["seconds"],
+        "cpu_seconds": last["cpu_seconds"],
+        "device": _device(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")
+        },
+    }
+
+
+def _card(
+    task: Task, folder: Path, *, base: str, target: Target, training: dict[str, Any]
+) -> StudentCard:
+    return StudentCard(
+        name=folder.resolve().name,
+        task=task.name,
+        target=target,
+        base=_base_name(base),
+        base_revision=_base_revision(base),
+        base_sha256=training["base_sha256"],
+        words=task.student_words,
+        answers=task.answers,
+        prompt=prompt_words(task.student_prompt),
+        answer_schema=task.json_schema(target),
+        training=training,
+    )
+
+
+def _base_name(base: str) -> str:
+    """A folder by its whole path, so that the student serves from any working directory."""
+    local = Path(base).expanduser()
+    return str(local.resolve()) if base != EMBEDDED and local.exists() else base
+
+
+def _base_revision(base: str) -> str | None:
+    """The commit of a base from the hub: its cache keeps each under snapshots/."""
+    folder = base_folder(base)
+    cached = folder.parent.name == "snapshots" and not Path(base).expanduser().exists()
+    return folder.name if cached else None
+
+
+def _context(folder: Path) -> int | None:
+    """How many tokens the base takes, as its config says."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config") or config
+    length = config.get("max_position_embeddings")
+    return int(length) if length else None
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,1 @@
+"""The Portuguese news task: three sentences, each with a polarity and an emotion."""

@@ -1,0 +1,168 @@
+"""Everybody through the same loop: baselines, a real tiny student, and the report's figures."""
+
+from __future__ import annotations
+
+import pytest
+from understudy.distill.baselines import majority_chain, tfidf_chain
+from understudy.distill.comparing import compare, held_out
+from understudy.distill.evaluation import evaluate
+from understudy.distill.labelling import LabellingError, label
+from understudy.distill.runs import describe_run
+from understudy.distill.scoring import split_result
+from understudy.examples.news.generate import news_rows
+from understudy.examples.news.task import task as news
+from understudy.examples.news.task import teacher
+from understudy.store import Example, Record, Store, example_id
+
+
+def news_examples(split: str, count: int) -> list[Example]:
+    rows = [row for row in news_rows(0) if row.split == split][:count]
+    made = []
+    for row in rows:
+        inputs = {"f1": row.f1, "f2": row.f2, "f3": row.f3}
+        made.append(
+            Example(
+                id=example_id(inputs), task=news.name, split=split, inputs=inputs, gold=row.gold
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A store with 120 labelled training rows and two small held-out splits."""
+    with Store(tmp_path_factory.mktemp("store") / "news.db") as store:
+        for split, count in (("train", 120), ("test", 20), ("hard", 10), ("calibration", 5)):
+            store.add_examples(news_examples(split, count))
+        label(news, teacher, store)
+        yield store
+
+
+def test_held_out_splits_lead_with_the_most_telling():
+    with Store(":memory:") as store:
+        for split in ("train", "test", "validation", "calibration", "hard", "odd", "wild"):
+            inputs = {"f1": split, "f2": "b", "f3": "c"}
+            store.add_examples(
+                [Example(id=example_id(inputs), task=news.name, split=split, inputs=inputs)]
+            )
+        assert held_out(store, news) == ["wild", "hard", "odd", "test"]
+
+
+def test_baselines_learn_from_the_teachers_labels_and_answer_as_thoughts(labelled):
+    (run,) = labelled.runs(task=news.name, role="teacher")
+    pairs = labelled.pairs(run.id, split="train")
+    example = labelled.examples(news.name, split="test")[0]
+    majority = majority_chain(news, pairs).invoke(example.inputs)
+    tfidf = tfidf_chain(news, pairs).invoke(example.inputs)
+    assert isinstance(majority.answer, news.schema)
+    assert isinstance(tfidf.answer, news.schema)
+    seen = [
+        news.answer_json(tfidf_chain(news, pairs).invoke(e.inputs).answer) for e, _ in pairs[:5]
+    ]
+    assert seen == [record.answer for _, record in pairs[:5]]  # it has learnt its own rows
+
+
+def test_baselines_beat_nothing_but_tfidf_beats_the_majority(labelled):
+    report = evaluate(news, labelled)
+    exact = {system.name: system.splits["test"].exact.value for system in report.systems}
+    assert exact["teacher"] > exact["tfidf"] > exact["majority"] > 0
+    assert [split.name for split in report.splits] == ["hard", "test"]
+    assert all(
+        split.valid.value == 1.0 for system in report.systems for split in system.splits.values()
+    )
+
+
+def test_evaluating_twice_asks_nothing_twice(labelled):
+    evaluate(news, labelled)
+    asked = []
+    evaluate(news, labelled, progress=lambda name: lambda done, total, record: asked.append(name))
+    assert asked == []
+
+
+def test_the_report_is_recomputed_from_the_store_alone(labelled):
+    report = evaluate(news, labelled)
+    again = compare(news, labelled)
+    assert again.model_copy(update={"created": report.created}) == report
+
+
+def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, tiny_base):
+    with Store(":memory:") as store:
+        for number in range(12):
+            inputs = {"sentence": f"As vendas caíram {number} %."}
+            store.add_examples(
+                [
+                    Example(
+                        id=example_id(inputs),
+                        task=tiny_task.name,
+                        split="train" if number < 6 else "test",
+                        inputs=inputs,
+                        gold={"mood": "Medo", "urgent": False},
+                    )
+                ]
+            )
+        run = store.start_run(
+            describe_run(
+                tiny_task, role="teacher", name="teacher", model="gold", target="reason_label"
+            )
+        )
+        for example in store.examples(tiny_task.name):
+            store.add_record(
+                Record(
+                    run=run.id,
+                    example=example.id,
+                    reasoning="caíram",
+                    answer=example.gold,
+                    created="2026-01-01",
+                )
+            )
+        report = evaluate(tiny_task, store, students=[tiny_student], base=str(tiny_base))
+        systems = {system.name: system for system in report.systems}
+        student = systems["tiny-student"].splits["test"]
+        assert set(systems) == {"teacher", "tiny-student", "tfidf", "base", "majority"}
+        assert (student.rows, student.valid.value, student.errors) == (6, 1.0, 0)
+        assert student.learnt is False  # its adapter is random
+        assert "tiny-student has not learnt" in report.answer
+        assert student.output_tokens and student.input_tokens
+        (student_run,) = store.runs(role="student")
+        assert all(
+            set(record.confidence or {}) == {"mood", "urgent"}
+            for record in store.records(student_run.id)
+        )
+
+
+def test_without_a_teacher_the_error_says_what_to_run():
+    with Store(":memory:") as store:
+        store.add_examples(news_examples("test", 2))
+        with pytest.raises(LabellingError, match="run distill first"):
+            evaluate(news, store)
+
+
+def test_a_failed_row_counts_as_wrong_and_as_invalid():
+    examples = news_examples("test", 4)
+    right = {
+        e.id: Record(run="r", example=e.id, answer=e.gold, created="2026-01-01") for e in examples
+    }
+    failed = {
+        **right,
+        examples[0].id: Record(run="r", example=examples[0].id, error="x", created="2026-01-01"),
+    }
+    result = split_result(news, "test", examples, failed, taught=right)
+    assert (result.exact.value, result.exact.n) == (0.75, 12)
+    assert (result.row_exact.value, result.valid.value, result.errors) == (0.75, 0.75, 1)
+    assert result.agreement is not None
+    assert result.agreement.value == 0.75
+
+
+def test_cited_cues_are_looked_up_in_the_text():
+    (example,) = news_examples("test", 1)
+    word = example.inputs["f1"].split()[1].strip(".,")
+    record = Record(
+        run="r",
+        example=example.id,
+        answer=example.gold,
+        reasoning=f"f1: pista {word} indica Medo; f2: pista inventada indica Raiva",
+        created="2026-01-01",
+    )
+    result = split_result(news, "test", [example], {example.id: record}, taught=None)
+    assert result.cue_in_text is not None
+    assert (result.cue_in_text.value, result.cue_in_text.n) == (0.5, 2)
