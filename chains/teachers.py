@@ -41,7 +41,8 @@ def load_teacher(
     options: dict[str, Any] = {"base_url": base_url, "temperature": temperature}
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        return init_chat_model(reference, **given)
+        model: BaseChatModel = init_chat_model(reference, **given)
+        return model
     except ImportError as error:
         raise TaskError(f"teacher {reference}: {str(error).splitlines()[0]}") from error
     except Exception as error:  # every provider has errors of its own for a missing key

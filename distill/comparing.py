@@ -14,6 +14,12 @@ from .scoring import PartPair, difference_in_points, paired_parts, split_result
 NOT_HELD_OUT = ("train", "validation", "calibration")
 
 
+EMBEDDED_NOTE = (
+    "The students here grew from the embedded base: a toy language model of about a million "
+    "parameters, trained by this project on synthetic Portuguese whose corpus shares the sample "
+    "task's grammar and words (never a sentence with its label). It shows that the loop works; it "
+    "says nothing of a real student, for which set STUDENT=Qwen/Qwen3-0.6B or another base."
+)
 NOTES = (
     "exact is the share of answer parts (in the sample task: sentences) with every label right; "
     "a row that failed counts as wrong.",
@@ -72,7 +78,7 @@ def compare(
         answer=" ".join([_answer(differences), *_not_learnt(results)]),
         differences=differences,
         disagreements=_disagreements(task, systems, examples, answers),
-        notes=list(NOTES),
+        notes=[*_toy_base(systems), *NOTES],
         versions=versions(),
     )
 
@@ -213,6 +219,11 @@ def _description(run: Run) -> str:
         else "always the most frequent label of the teacher",
     }
     return descriptions[run.role]
+
+
+def _toy_base(systems: Sequence[Run]) -> list[str]:
+    toy = any(run.parameters.get("base") == "embedded" for run in systems)
+    return [EMBEDDED_NOTE] if toy else []
 
 
 def _note(task: Task, split: str) -> str:

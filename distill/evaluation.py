@@ -108,15 +108,20 @@ def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[
     from ..chains.student import ChatStudent, read_card
 
     for folder in students:
-        student = ChatStudent(model=str(folder))
         card = read_card(folder)
-        yield _model_of(task, student, role="student", name=card.name, target=card.target)
-    if base is not None:
-        yield _model_of(
-            task, ChatStudent(model=base), role="base", name="base", target="reason_label"
+        student = ChatStudent(model=str(folder))
+        yield _local(
+            task, student, role="student", name=card.name, target=card.target, base=card.base
         )
+    if base is not None:
+        untuned = ChatStudent(model=base)
+        yield _local(task, untuned, role="base", name="base", target="reason_label", base=base)
 
 
-def _model_of(task: Task, model: Any, *, role: str, name: str, target: Target) -> LocalModel:
-    run = describe_run(task, role=role, name=name, model=model, target=target)
+def _local(
+    task: Task, model: Any, *, role: str, name: str, target: Target, base: str
+) -> LocalModel:
+    run = describe_run(
+        task, role=role, name=name, model=model, target=target, parameters={"base": base}
+    )
     return run, answer_chain(task, model), model.close

@@ -40,6 +40,10 @@ def import_examples(
         raise StoreError(f"{data} has no usable row{reason}")
     added = store.add_examples(found.examples)
     lines = [f"{data}: {added.new} new examples, {added.known} already known"]
+    if added.gold_filled:
+        lines.append(f"{data}: gold filled in for {added.gold_filled} of the known examples")
+    if added.gold_differs:
+        lines.append(f"{data}: {added.gold_differs} known examples have another gold; it is kept")
     lines += [f"{data} row {number} left out: {reason}" for number, reason in found.refused[:5]]
     if len(found.refused) > 5:
         lines.append(f"{data}: {len(found.refused) - 5} more rows left out")

@@ -117,7 +117,7 @@ class CallLedger(BaseCallbackHandler):
         """The Record fields that the calls decide."""
         last = self.replies[-1] if self.replies else None
         return {
-            "raw": "\n".join(map(_reply_text, self.replies)) or None,
+            "raw": storable("\n".join(map(_reply_text, self.replies))) or None,
             "attempts": max(1, len(self.replies)),
             "input_tokens": self._tokens("input_tokens"),
             "output_tokens": self._tokens("output_tokens"),
@@ -216,9 +216,14 @@ def thought_fields(task: Task, thought: Thought) -> dict[str, Any]:
     }
 
 
+def storable(text: str) -> str:
+    """The text with half a surrogate pair, which a cut-off reply can hold, as a question mark."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
 def one_line(error: BaseException) -> str:
     """An exception as one line of at most 300 characters, without what looks like a key."""
-    text = " ".join(str(error).split())
+    text = " ".join(storable(str(error)).split())
     for name, value in os.environ.items():
         if re.search(r"KEY|TOKEN|SECRET", name) and len(value) >= 8:
             text = text.replace(value, "***")

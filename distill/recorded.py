@@ -11,6 +11,8 @@ from ..store.store import Store
 from .labelling import thought_fields
 from .runs import describe_run, now
 
+COUNTED = ("attempts", "input_tokens", "output_tokens", "cost", "seconds")
+
 
 def record_labels(
     task: Task,
@@ -55,5 +57,6 @@ def _recorded(task: Task, run: Run, example: Example, output: Mapping[str, Any])
         raw=output.get("raw"),
         model=output.get("model") or run.model,
         created=now(),
+        **{name: output[name] for name in COUNTED if output.get(name) is not None},
         **fields,
     )

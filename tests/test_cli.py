@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from understudy.distill.cli import app, main
 from understudy.store import Store
 
@@ -30,11 +31,13 @@ def run(monkeypatch, capsys, tmp_path):
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["understudy", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
+        status = 0
+        try:
             main()
-            raise SystemExit(0)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
         said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        return status, said.out, said.err
 
     return call
 
@@ -217,6 +220,7 @@ def test_evaluate_and_report_show_everybody(run, tmp_path):
 def test_every_command_has_help_and_stands_in_the_readme(run):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in app.registered_commands:
+        assert command.callback is not None
         name = command.name or command.callback.__name__.replace("_", "-")
         assert command.callback.__doc__, name
         assert re.search(rf"\b{name}\b", readme), f"the README does not tell of {name}"

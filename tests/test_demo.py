@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from understudy.chains import load_task
+from understudy.chains.teachers import load_teacher
 from understudy.distill import demo
 from understudy.distill.labelling import LabellingError, label
 from understudy.store import Store
@@ -33,10 +35,10 @@ def test_importing_the_sample_twice_adds_nothing(tmp_path):
 
 
 def test_relabelled_counts_rows_that_were_asked_although_they_had_an_answer(tmp_path):
-    task = demo.load_task(demo.TASK)
+    task = load_task(demo.TASK)
     with Store(":memory:") as store:
         demo._import(tmp_path, store, 0)
-        label(task, demo.load_teacher("offline", task=demo.TASK), store, limit=5)
+        label(task, load_teacher("offline", task=demo.TASK), store, limit=5)
         rows = []
         again = demo._label(task, store, lambda name: lambda *row: rows.append(row))
         assert again == 0

@@ -16,6 +16,8 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
 from understudy.chains import Task, answer_chain
 from understudy.distill.labelling import (
     FAILURES_IN_A_ROW,
@@ -54,8 +56,7 @@ class Scripted(BaseChatModel):
     """Answers each row by `reply(text of the last message, how often it was asked)`."""
 
     reply: Any
-    asked: list[str] = []
-    profile: Any = {"structured_output": False}
+    asked: list[str] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -108,7 +109,9 @@ def test_what_is_answered_is_not_asked_again(store):
 def test_a_label_outside_the_schema_is_a_record_and_the_run_goes_on(store):
     def reply(text, count):
         answer = good()
-        return {**answer, "f1": {"polaridade": "Ótimo", "emocao": "Neutro"}} if count == 2 else answer
+        return (
+            {**answer, "f1": {"polaridade": "Ótimo", "emocao": "Neutro"}} if count == 2 else answer
+        )
 
     store.add_examples(examples(4))
     run = label(task, Scripted(reply=reply, asked=[]), store, concurrency=1)
@@ -139,7 +142,9 @@ def test_a_teacher_that_fails_on_every_row_stops_and_says_why(store):
 
     model = Scripted(reply=broken, asked=[])
     store.add_examples(examples(60))
-    with pytest.raises(LabellingError, match=r"nothing for 10 rows in a row.*Incorrect API key") as e:
+    with pytest.raises(
+        LabellingError, match=r"nothing for 10 rows in a row.*Incorrect API key"
+    ) as e:
         label(task, model, store, concurrency=4)
     assert FAILURES_IN_A_ROW <= len(model.asked) <= FAILURES_IN_A_ROW + 4
     assert "verysecret" not in str(e.value)
@@ -185,7 +190,7 @@ def test_changed_words_are_another_run_and_changed_student_words_are_not(store):
 def test_a_recorded_teacher_is_a_run_like_any_other(store):
     (example, other) = examples(2)
     answer = {key: value for key, value in good().items() if key != "raciocinio"}
-    rows = [
+    rows: list[tuple[Example, dict[str, Any]]] = [
         (example, {"answer": answer, "reasoning": "porque sim", "raw": "porque sim ..."}),
         (other, {"answer": None, "raw": "não sei"}),
     ]

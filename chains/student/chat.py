@@ -58,6 +58,11 @@ class ChatStudent(BaseChatModel):
         """What the run folder says about the student; None for a bare base."""
         return read_card(Path(self.model).expanduser()) if is_student(self.model) else None
 
+    @property
+    def model_name(self) -> str:
+        """What the student calls itself; a bare base is called as it was asked for."""
+        return self.card.name if self.card is not None else self.model
+
     @cached_property
     def sha256(self) -> str:
         """What identifies the weights, base and adapter together."""
@@ -99,7 +104,7 @@ class ChatStudent(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {
-            "model": self.model,
+            "model": self.model_name,
             "sha256": self.sha256,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
@@ -152,7 +157,7 @@ class ChatStudent(BaseChatModel):
     ) -> ChatResult:
         schema = _schema(options)
         about: dict[str, Any] = {
-            "model_name": self.card.name if self.card is not None else self.model,
+            "model_name": self.model_name,
             "model_provider": "understudy",
             "finish_reason": answer.finish,
         }

@@ -1,0 +1,67 @@
+# Every target calls the `understudy` command line, the tests or the checkers.
+# TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
+
+export TASK DATA STORE TEACHER STUDENT TARGET RUN SEED PYTHON
+
+READY = .venv/ready
+UNDERSTUDY = .venv/bin/understudy
+PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo distill train evaluate report test test-gpu types check base clean
+
+help:  ## this list
+	@echo 'make TARGET [TASK=path/to/task.py:task] [STORE=app.db] ...'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## make .venv with the pinned packages; nothing to do the second time
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@sh scripts/setup.sh
+	@touch $(READY)
+
+demo: $(READY)  ## the whole loop on the embedded default, into demo/ (SEED=)
+	@$(UNDERSTUDY) demo --folder demo $${SEED:+--seed "$$SEED"}
+
+distill: $(READY)  ## a teacher labels rows into the store (TASK= DATA= STORE= TEACHER=)
+	@$(UNDERSTUDY) distill $${TASK:+--task "$$TASK"} $${DATA:+--data "$$DATA"} \
+		$${STORE:+--store "$$STORE"} $${TEACHER:+--teacher "$$TEACHER"}
+
+train: $(READY)  ## QLoRA on what the store holds (TASK= STORE= STUDENT= TARGET= RUN= SEED=)
+	@$(UNDERSTUDY) train $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"} \
+		$${STUDENT:+--student "$$STUDENT"} $${TARGET:+--target "$$TARGET"} \
+		$${RUN:+--out "$$RUN"} $${SEED:+--seed "$$SEED"}
+
+# RUN is one folder, or several with spaces between them.
+evaluate: $(READY)  ## everybody answers the held-out rows (TASK= STORE= RUN="runs/a runs/b" STUDENT=)
+	@set --; \
+	if [ -d "$$RUN" ]; then set -- --run "$$RUN"; \
+	else for folder in $$RUN; do set -- "$$@" --run "$$folder"; done; fi; \
+	$(UNDERSTUDY) evaluate $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"} \
+		$${STUDENT:+--student "$$STUDENT"} "$$@"
+
+report: $(READY)  ## report/report.html from the store (TASK= STORE=)
+	@$(UNDERSTUDY) report $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"}
+
+test: $(READY)  ## the whole suite, offline (PYTEST_ARGS="-k store")
+	@$(PYTEST) -m 'not gpu and not live' $(PYTEST_ARGS)
+
+test-gpu: $(READY)  ## the tests that need a CUDA device
+	@$(PYTEST) -m gpu $(PYTEST_ARGS)
+
+types: $(READY)  ## mypy alone
+	.venv/bin/python -m mypy
+
+check: $(READY)  ## the one gate: format, ruff, mypy, tests
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m ruff check .
+	@$(MAKE) types
+	@$(MAKE) test
+
+base: $(READY)  ## pretrain the embedded base again, into RUN (default runs/base) (SEED=)
+	@.venv/bin/python -m understudy.examples.base.pretrain --out "$${RUN:-runs/base}" \
+		$${SEED:+--seed "$$SEED"}
+
+clean:  ## remove what make made: .venv, demo/, caches; runs/, stores and reports stay
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The example tasks, their data and the embedded base student."""

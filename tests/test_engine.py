@@ -1,0 +1,281 @@
+"""The engine writes, in any company, exactly what a plain loop over the model would write."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from understudy.chains.student.card import StudentError
+from understudy.chains.student.engine import Engine
+from understudy.chains.student.row import Answer
+from understudy.chains.student.slots import Chunk, Slots, _cuts, check_architecture
+from understudy.chains.student.weights import untuned_model
+
+
+class Feeling(BaseModel):
+    reasoning: str = Field(max_length=25)
+    mood: Literal["Alegria", "Medo", "Neutro", "Emoção"]
+    urgent: bool
+
+
+SCHEMA = Feeling.model_json_schema()
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_base: Path) -> tuple[Any, Any]:
+    return untuned_model(str(tiny_base))
+
+
+@pytest.fixture(scope="module")
+def engine(loaded: tuple[Any, Any]) -> Iterator[Engine]:
+    engine = Engine(*loaded, max_batch=8)
+    yield engine
+    engine.close()
+
+
+def prompts(count: int) -> list[list[int]]:
+    """Prompts of 3 to 60 random tokens."""
+    chance = random.Random(5)
+    return [[chance.randrange(3, 470) for _ in range(chance.randint(3, 60))] for _ in range(count)]
+
+
+def test_ragged_chunks_have_the_logits_of_a_plain_forward(loaded: tuple[Any, Any]) -> None:
+    import torch
+
+    model, _ = loaded
+    slots, chance, rows, read = Slots(model), random.Random(1), prompts(6), [0] * 6
+    while any(read[slot] < len(row) for slot, row in enumerate(rows)):
+        chunks = [
+            Chunk(slot, read[slot], row[read[slot] : read[slot] + chance.choice([1, 1, 2, 9])])
+            for slot, row in enumerate(rows)
+            if read[slot] < len(row)
+        ]
+        logits = slots.feed(chunks)
+        for chunk, found in zip(chunks, logits, strict=True):
+            read[chunk.slot] += len(chunk.tokens)
+            with torch.inference_mode():
+                whole = model(torch.tensor([rows[chunk.slot][: read[chunk.slot]]])).logits[0, -1]
+            torch.testing.assert_close(found, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_moved_slot_goes_on_where_it_was(loaded: tuple[Any, Any]) -> None:
+    import torch
+
+    model, _ = loaded
+    slots, (row, other) = Slots(model), prompts(2)
+    slots.feed([Chunk(0, 0, other), Chunk(1, 0, row[:-1])])
+    slots.copy(1, 0, len(row) - 1)
+
+    found = slots.feed([Chunk(0, len(row) - 1, row[-1:])])
+
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            found[0], model(torch.tensor([row])).logits[0, -1], atol=1e-4, rtol=1e-4
+        )
+
+
+def test_the_engine_writes_what_a_plain_loop_writes(
+    engine: Engine, loaded: tuple[Any, Any], plain_loop: Any
+) -> None:
+    asked = prompts(20)
+    futures = [engine.submit(prompt, schema=SCHEMA) for prompt in asked]
+
+    for prompt, future in zip(asked, futures, strict=True):
+        pieces, shares = plain_loop(*loaded, prompt, SCHEMA)
+        answer = future.result(timeout=60)
+        assert answer.pieces == pieces
+        assert answer.text == b"".join(pieces).decode()
+        assert answer.probabilities == pytest.approx(shares, abs=1e-4)
+        assert (answer.input_tokens, answer.output_tokens) == (len(prompt), len(shares))
+    assert len({future.result().text for future in futures}) > 5  # the model does choose
+
+
+def test_a_row_answers_the_same_alone_and_in_company(engine: Engine) -> None:
+    asked = prompts(24)
+    alone = [engine.submit(prompt, schema=SCHEMA).result(60).text for prompt in asked]
+
+    together = [engine.submit(prompt, schema=SCHEMA) for prompt in asked]
+
+    assert [future.result(60).text for future in together] == alone
+
+
+def test_prompts_that_begin_alike_are_read_once_and_answered_as_ever(
+    engine: Engine, loaded: tuple[Any, Any], plain_loop: Any
+) -> None:
+    start = [number % 400 + 5 for number in range(300)]
+    asked = [start + prompt for prompt in prompts(12)] + [start[:40] + prompts(1)[0]]
+    read: list[int] = []
+    hook = loaded[0].model.embed_tokens.register_forward_hook(
+        lambda _, ids, __: read.append(ids[0].numel())
+    )
+    answers = [future.result(60) for future in [engine.submit(p, schema=SCHEMA) for p in asked]]
+    hook.remove()
+
+    assert sum(read) < 13 * 300
+    for prompt, answer in zip(asked, answers, strict=True):
+        assert answer.pieces == plain_loop(*loaded, prompt, SCHEMA)[0]
+
+
+def test_rows_share_batches_and_join_running_ones(engine: Engine) -> None:
+    engine.calls = engine.rows = 0
+    for future in [engine.submit(prompt, schema=SCHEMA) for prompt in prompts(32)]:
+        future.result(60)
+
+    assert engine.rows / engine.calls > 4
+
+
+def test_a_seed_draws_the_same_text_in_any_batch(engine: Engine) -> None:
+    def ask(prompt: list[int], seed: int) -> Future[Answer]:
+        return engine.submit(prompt, schema=SCHEMA, temperature=1.5, seed=seed)
+
+    asked = prompts(10)
+    alone = [ask(prompt, seed).result(60).text for seed, prompt in enumerate(asked)]
+    together = [ask(prompt, seed) for seed, prompt in enumerate(asked)]
+    others = [ask(prompt, seed + 100).result(60).text for seed, prompt in enumerate(asked)]
+
+    assert [future.result(60).text for future in together] == alone
+    assert others != alone
+
+
+def test_every_limit_gives_a_valid_answer_and_says_when_it_cut(engine: Engine) -> None:
+    smallest = len(engine._compiler.compile(SCHEMA).plan)
+    finishes = set()
+    for limit in (smallest, smallest + 1, smallest + 4, smallest + 9, 400):
+        futures = [
+            engine.submit(prompt, schema=SCHEMA, max_tokens=limit, temperature=2.0, seed=limit)
+            for prompt in prompts(12)
+        ]
+        for future in futures:
+            answer = future.result(60)
+            Feeling.model_validate_json(answer.text)
+            assert answer.output_tokens <= limit
+            finishes.add((limit == 400, answer.finish))
+    assert finishes == {(False, "length"), (True, "stop")} | finishes & {(False, "stop")}
+
+
+def test_a_row_that_cannot_be_answered_fails_alone(engine: Engine) -> None:
+    good = engine.submit(prompts(1)[0], schema=SCHEMA)
+
+    with pytest.raises(StudentError, match="prompt has 1024 tokens"):
+        engine.submit([7] * 1024, schema=SCHEMA)
+    with pytest.raises(StudentError, match="max_tokens 2 is too small"):
+        engine.submit([7], schema=SCHEMA, max_tokens=2)
+
+    Feeling.model_validate_json(good.result(60).text)
+
+
+def test_free_text_ends_at_its_limit(engine: Engine) -> None:
+    answer = engine.submit(prompts(1)[0], max_tokens=7).result(60)
+
+    assert answer.finish in ("length", "stop")
+    assert answer.output_tokens <= 7
+
+
+def test_a_cancelled_row_is_not_written(loaded: tuple[Any, Any]) -> None:
+    engine = Engine(*loaded, max_batch=1)
+    futures = [engine.submit(prompt, schema=SCHEMA) for prompt in prompts(20)]
+    cancelled = [future for future in reversed(futures) if future.cancel()]
+    done = [future.result(60) for future in futures if not future.cancelled()]
+    engine.close()
+
+    assert len(cancelled) > 0
+    assert engine.rows == engine.calls
+    assert len(done) == 20 - len(cancelled)
+
+
+def test_closing_fails_what_waits_and_ends_the_thread(loaded: tuple[Any, Any]) -> None:
+    engine = Engine(*loaded, max_batch=1)
+    futures = [engine.submit(prompt, schema=SCHEMA) for prompt in prompts(30)]
+    engine.close()
+
+    assert "student-engine" not in {
+        thread.name for thread in threading.enumerate() if thread is engine._thread
+    }
+    assert all(future.done() for future in futures)
+    assert any("closed" in str(future.exception()) for future in futures)
+    with pytest.raises(StudentError, match="closed"):
+        engine.submit([5])
+
+
+def test_a_failure_of_the_model_reaches_its_rows_and_the_engine_lives_on(
+    loaded: tuple[Any, Any],
+) -> None:
+    engine = Engine(*loaded, max_batch=4)
+    broken = engine.submit([5, 10**6], schema=SCHEMA)  # no such token
+
+    with pytest.raises(IndexError):
+        broken.result(60)
+    json.loads(engine.submit([5, 6], schema=SCHEMA).result(60).text)
+    engine.close()
+
+
+def test_cuts_read_the_long_rest_of_few_rows_on_their_own() -> None:
+    assert _cuts([1] * 8) == [(0, 1)]
+    assert _cuts([1] * 63 + [40]) == [(0, 1), (1, 40)]
+    assert _cuts([30, 31, 32]) == [(0, 32)]
+
+
+def tiny(kind: str, **options: Any) -> Any:
+    import torch
+    import transformers
+
+    torch.manual_seed(3)
+    sizes = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "pad_token_id": 0,
+        "head_dim": 16,
+        "initializer_range": 0.2,
+    }
+    config = getattr(transformers, f"{kind}Config")(**{**sizes, **options})
+    make: Any = transformers.AutoModelForCausalLM.from_config
+    return make(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Qwen2", {}),
+        ("Mistral", {"sliding_window": 5}),
+        ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
+        ("Gemma2", {"sliding_window": 4}),
+        ("Gemma3Text", {"sliding_window": 4, "query_pre_attn_scalar": 16}),
+        ("Phi3", {}),
+    ],
+)
+def test_other_architectures_answer_in_slots_as_in_one_piece(
+    kind: str, options: dict[str, Any]
+) -> None:
+    check_architecture(tiny(kind, **options))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Mamba", {"state_size": 4}),
+        (
+            "Qwen3Next",
+            {
+                "layer_types": ["linear_attention", "full_attention"],
+                "num_experts": 0,
+                "linear_num_value_heads": 2,
+                "linear_num_key_heads": 2,
+            },
+        ),
+    ],
+)
+def test_models_with_a_running_state_are_refused(kind: str, options: dict[str, Any]) -> None:
+    with pytest.raises(StudentError, match="cannot be batched"):
+        check_architecture(tiny(kind, **options))

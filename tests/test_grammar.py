@@ -1,0 +1,238 @@
+"""Every answer is valid, however badly the model writes and however few tokens it may use."""
+
+from __future__ import annotations
+
+import enum
+import json
+import random
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from understudy.chains.student.card import StudentError
+from understudy.chains.student.grammar import Compiler
+from understudy.chains.student.row import Request, Row, token_limit
+from understudy.chains.student.schema import closed, label_paths, longest_way_out
+from understudy.chains.student.weights import load_tokenizer
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Emotion(enum.Enum):
+    JOY = "Alegria"
+    FEELING = "Emoção"
+    QUOTE = 'uma "citação"'
+
+
+class Sentence(Closed):
+    polarity: Literal["Positivo", "Negativo", "Neutro"]
+    emotion: Emotion
+
+
+class Labels(Closed):
+    f1: Sentence
+    f2: Sentence
+    sure: bool
+
+
+class Reasoned(Closed):
+    reasoning: str = Field(max_length=30)
+    f1: Sentence
+
+
+class FreeText(Closed):
+    text: str
+    label: Literal["a", "b"]
+
+
+class Order(Closed):
+    customer: str | None
+    note: str | None = None
+    lines: list[Sentence] = Field(max_length=2)
+    tags: list[str] = Field(default=[], max_length=3)
+
+
+class Numbers(Closed):
+    count: int = Field(ge=0, le=500)
+    any_count: int
+    price: float
+    share: float | None
+    level: Literal[1, 2, 3]
+
+
+class LongText(Closed):
+    text: str = Field(min_length=25, max_length=60)
+
+
+class Patterned(Closed):
+    code: str = Field(pattern=r"^[A-Z]{2}-[0-9]{4}$")
+
+
+class Node(Closed):
+    name: str = Field(max_length=8)
+    children: list[Node] = []
+
+
+SHAPES: list[Any] = [
+    Labels,
+    Reasoned,
+    FreeText,
+    Order,
+    Numbers,
+    LongText,
+    Patterned,
+    Node,
+    Literal["Emoção", "Alegria"],
+]
+
+
+@pytest.fixture(scope="module")
+def compiler(tiny_base: Path) -> Compiler:
+    tokenizer = load_tokenizer(tiny_base, "tiny")
+    return Compiler(tokenizer, vocabulary=len(tokenizer), end_tokens=[tokenizer.eos_token_id])
+
+
+def write(compiler: Compiler, schema: dict[str, Any], max_tokens: int, choose: Any) -> str:
+    """The answer of a writer that takes whatever `choose` picks from the allowed tokens."""
+    request = Request((5,), compiler.compile(schema), max_tokens, 0.0, 0)
+    row = Row(request, 0, compiler)
+    while row.finish is None:
+        token = int(choose(compiler.masks([row.matcher])[0].nonzero()[0]))
+        end = token == 2
+        row.write(token if end else row.guard(token), 1.0, end=end)
+    row.resolve()
+    answer = request.future.result(timeout=0)
+    assert answer.output_tokens <= max_tokens
+    return answer.text
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("spare", [0, 1, 5, 40, 300])
+def test_random_tokens_make_a_valid_answer_within_any_limit(
+    compiler: Compiler, shape: Any, spare: int
+) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(shape)
+    schema = adapter.json_schema()
+    limit = len(compiler.compile(schema).plan) + spare
+    for seed in range(15):
+        adapter.validate_json(write(compiler, schema, limit, random.Random(seed).choice))
+
+
+def test_labels_are_written_as_the_training_text_writes_them(compiler: Compiler) -> None:
+    schema = Labels.model_json_schema()
+    for seed in range(20):
+        text = write(compiler, schema, 200, random.Random(seed).choice)
+        data = Labels.model_validate_json(text).model_dump(mode="json")
+        assert text == json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("shape", [FreeText, Order, Numbers, Node], ids=str)
+def test_a_writer_that_never_closes_anything_is_closed(compiler: Compiler, shape: Any) -> None:
+    def never_closing(allowed: Any) -> int:
+        return int(max(allowed, key=lambda token: (not compiler.closes(token), token)))
+
+    text = write(compiler, shape.model_json_schema(), 200, never_closing)
+
+    shape.model_validate_json(text)
+
+
+def test_labels_after_a_text_cut_short_are_still_chosen(compiler: Compiler) -> None:
+    wanted = compiler.bytes
+
+    def talks_then_says_b(allowed: Any) -> int:
+        for token in allowed:
+            if wanted([token]) == b"b":
+                return int(token)
+        return int(allowed[-1])
+
+    schema = FreeText.model_json_schema()
+    text = write(compiler, schema, len(compiler.compile(schema).plan) + 30, talks_then_says_b)
+
+    assert json.loads(text)["label"] == "b"
+
+
+def test_a_limit_no_answer_fits_is_refused_with_the_smallest(compiler: Compiler) -> None:
+    grammar = compiler.compile(Labels.model_json_schema())
+    smallest = len(grammar.plan)
+
+    assert token_limit(grammar, asked=smallest, read=10, context=1024) == smallest
+    with pytest.raises(StudentError, match=f"max_tokens {smallest - 1} .* has {smallest}$"):
+        token_limit(grammar, asked=smallest - 1, read=10, context=1024)
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers(compiler: Compiler) -> None:
+    grammar = compiler.compile(Labels.model_json_schema())
+
+    with pytest.raises(StudentError, match=r"prompt has 1020 tokens .* takes 1024"):
+        token_limit(grammar, asked=None, read=1020, context=1024)
+
+
+def test_max_length_counts_characters_not_bytes(compiler: Compiler) -> None:
+    grammar = compiler.compile(Reasoned.model_json_schema())
+    head = '{"reasoning":"'
+    for letters, fits in (("ç" * 30, True), ("ç" * 31, False), ("😀" * 30, True)):
+        state = grammar.start.deep_copy()
+        tokens = compiler._tokens.tokenize_str(head + letters)
+        assert (state.try_consume_tokens(tokens) == len(tokens)) is fits
+
+
+def test_a_schema_that_cannot_be_enforced_is_one_line(compiler: Compiler) -> None:
+    with pytest.raises(StudentError, match="cannot be enforced") as caught:
+        compiler.compile({"type": "object", "properties": {"a": {"$ref": "http://x/y"}}})
+    assert "\n" not in str(caught.value)
+
+
+def test_equal_schemas_share_one_grammar_and_order_matters(compiler: Compiler) -> None:
+    schema = Labels.model_json_schema()
+    turned = {**schema, "properties": dict(reversed(schema["properties"].items()))}
+
+    assert compiler.compile(schema) is compiler.compile(dict(schema))
+    assert compiler.compile(schema) is not compiler.compile(turned)
+
+
+def test_label_paths_are_the_enum_and_boolean_leaves() -> None:
+    assert label_paths(Labels.model_json_schema()) == {
+        "f1.polarity",
+        "f1.emotion",
+        "f2.polarity",
+        "f2.emotion",
+        "sure",
+    }
+    assert label_paths(Order.model_json_schema()) == set()
+    assert label_paths(Numbers.model_json_schema()) == {"level"}
+
+
+def test_closing_a_schema_leaves_names_and_explicit_choices_alone() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "properties": {"type": "object", "properties": {"a": {"type": "string"}}},
+            "open": {"type": "object", "properties": {}, "additionalProperties": True},
+        },
+    }
+
+    assert closed(schema) == {
+        "type": "object",
+        "properties": {
+            "properties": {
+                "type": "object",
+                "properties": {"a": {"type": "string"}},
+                "additionalProperties": False,
+            },
+            "open": {"type": "object", "properties": {}, "additionalProperties": True},
+        },
+        "additionalProperties": False,
+    }
+
+
+def test_only_schemas_with_bounded_depth_have_a_longest_way_out() -> None:
+    assert longest_way_out(closed(Labels.model_json_schema())) == len(
+        '{"f1":{"polarity":"Positivo","emotion":"uma \\"citação\\""},'
+        '"f2":{"polarity":"Positivo","emotion":"uma \\"citação\\""},"sure":false}'.encode()
+    ) + len(",,,")
+    assert longest_way_out(closed(Node.model_json_schema())) is None
+    assert longest_way_out(closed(Patterned.model_json_schema())) is None

@@ -1,0 +1,451 @@
+"""A run folder is a chat model for any LangChain code, and refuses what is not its own."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel, Field
+
+from understudy.chains import Task, Thought, answer_chain
+from understudy.chains.student import (
+    ChatStudent,
+    StudentCard,
+    StudentError,
+    load_student,
+    read_card,
+    write_card,
+)
+from understudy.chains.student.confidence import confidences, value_spans
+from understudy.chains.student.rendering import prompt_ids
+from understudy.chains.student.weights import (
+    base_folder,
+    base_sha256,
+    load_base,
+    load_tokenizer,
+    merged_model,
+)
+
+SENTENCES = [{"sentence": f"as vendas caíram {number} por cento"} for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def student(tiny_student: Path) -> ChatStudent:
+    return load_student(tiny_student)
+
+
+@pytest.fixture
+def copied(tiny_student: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_student, tmp_path / "student"))
+
+
+def recarded(folder: Path, **changes: Any) -> StudentCard:
+    """Rewrite the folder's card with some fields changed."""
+    card = read_card(folder).model_copy(update=changes)
+    write_card(folder, card)
+    return card
+
+
+def test_the_chain_answers_the_same_by_every_door(tiny_task: Task, student: ChatStudent) -> None:
+    chain = answer_chain(tiny_task, student)
+    one_by_one = [chain.invoke(inputs) for inputs in SENTENCES]
+
+    async def together() -> list[Thought]:
+        return await asyncio.gather(*(chain.ainvoke(inputs) for inputs in SENTENCES))
+
+    async def inside_a_running_loop() -> list[Thought]:
+        return [chain.invoke(inputs) for inputs in SENTENCES]
+
+    answers = [(thought.reasoning, thought.answer) for thought in one_by_one]
+    for others in (
+        chain.batch(SENTENCES),
+        asyncio.run(together()),
+        asyncio.run(inside_a_running_loop()),
+        asyncio.run(chain.abatch(SENTENCES)),
+    ):
+        assert [(thought.reasoning, thought.answer) for thought in others] == answers
+    assert len({reasoning for reasoning, _ in answers}) > 1
+
+
+def test_a_list_and_a_gather_fill_the_batch(tiny_task: Task, student: ChatStudent) -> None:
+    chain, engine = answer_chain(tiny_task, student), student.engine
+
+    def mean_batch(ask: Any) -> float:
+        engine.calls = engine.rows = 0
+        ask()
+        return engine.rows / engine.calls
+
+    async def gather() -> None:
+        await asyncio.gather(*(chain.ainvoke(inputs) for inputs in SENTENCES * 3))
+
+    assert mean_batch(lambda: chain.batch(SENTENCES * 3)) > 8
+    assert mean_batch(lambda: asyncio.run(gather())) > 8
+    assert mean_batch(lambda: chain.batch(SENTENCES, config={"max_concurrency": 1})) == 1
+
+
+def test_an_adapter_is_served_as_it_was_trained_over_the_dequantised_base(
+    tiny_base: Path, tiny_student: Path
+) -> None:
+    import torch
+    from peft import PeftModel
+
+    base, tokenizer = load_base(str(tiny_base))
+    adapted = PeftModel.from_pretrained(base.dequantize(), str(tiny_student)).eval()
+    merged, _ = merged_model(tiny_student)
+    plain, _ = load_base(str(tiny_base), quantised=False)
+    ids = torch.tensor([tokenizer("A notícia relata uma queda.")["input_ids"]])
+
+    with torch.inference_mode():
+        learnt, served, untuned = (model(ids).logits for model in (adapted, merged, plain))
+
+    torch.testing.assert_close(served, learnt, atol=1e-4, rtol=1e-4)
+    assert (served - untuned).abs().max() > 0.1
+
+
+def test_confidence_is_what_plain_forwards_give_the_value(
+    tiny_task: Task, tiny_student: Path, student: ChatStudent, plain_loop: Any
+) -> None:
+    model, tokenizer = merged_model(tiny_student)
+    assert tiny_task.student_prompt is not None
+    for inputs in SENTENCES[:4]:
+        thought = answer_chain(tiny_task, student).invoke(inputs)
+        prompt = prompt_ids(tokenizer, tiny_task.student_prompt.format_messages(**inputs))
+        pieces, shares = plain_loop(model, tokenizer, prompt, tiny_task.json_schema("reason_label"))
+        text = b"".join(pieces)
+        expected: dict[str, Any] = {}
+        for path in ("mood", "urgent"):
+            start = text.index(f'"{path}":'.encode()) + len(path) + 3
+            end = start + len(json.dumps(json.loads(text)[path], ensure_ascii=False).encode())
+            place, product = 0, 1.0
+            for piece, share in zip(pieces, shares, strict=True):
+                if place < end and place + len(piece) > start:
+                    product *= share
+                place += len(piece)
+            expected[path] = pytest.approx(product, abs=1e-4)
+        assert dict(thought.confidence or {}) == expected
+
+
+def test_a_confidence_spans_the_tokens_that_touch_the_value() -> None:
+    text = '{"a":{"b":"Emoção","c":true},"d":[1,2]}'
+    pieces = ['{"a":{"', 'b":"Emo', "ção", '",', '"c":t', "rue}", ',"d":[1,', "2]}"]
+    shares = [0.9, 0.5, 0.8, 0.5, 0.7, 0.9, 0.3, 0.2]
+
+    found = confidences(text, [piece.encode() for piece in pieces], shares, {"a.b", "a.c"})
+
+    assert found == {"a.b": 0.2, "a.c": 0.63}
+    assert {path: text[first:last] for path, (first, last) in value_spans(text)} == {
+        "a.b": '"Emoção"',
+        "a.c": "true",
+        "a": '{"b":"Emoção","c":true}',
+        "d": "[1,2]",
+        "": text,
+    }
+
+
+def test_messages_of_one_role_become_one(tiny_base: Path) -> None:
+    tokenizer = load_tokenizer(tiny_base, "tiny")
+
+    split = prompt_ids(tokenizer, [HumanMessage("a"), HumanMessage("b"), AIMessage("c")])
+
+    assert split == prompt_ids(tokenizer, [HumanMessage("a\nb"), AIMessage("c")])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ToolMessage("4", tool_call_id="1"),
+        HumanMessage([{"type": "image_url", "image_url": {"url": "data:,"}}]),
+    ],
+)
+def test_messages_that_are_not_text_are_refused(student: ChatStudent, message: Any) -> None:
+    with pytest.raises(StudentError, match="a student"):
+        student.invoke([SystemMessage("Seja breve."), message])
+
+
+def test_structured_output_takes_classes_and_schemas(student: ChatStudent, tiny_task: Task) -> None:
+    schema = tiny_task.json_schema("label")
+
+    model = student.with_structured_output(tiny_task.schema).invoke("Frase: tudo bem")
+    plain = student.with_structured_output(schema).invoke("Frase: tudo bem")
+    whole = student.with_structured_output(schema, include_raw=True).invoke("Frase: tudo bem")
+
+    assert isinstance(model, tiny_task.schema)
+    assert set(plain) == {"mood", "urgent"}
+    assert whole["parsed"] == plain
+    assert whole["parsing_error"] is None
+    assert json.loads(whole["raw"].content) == plain
+
+
+def test_an_answer_says_who_gave_it_and_what_it_took(student: ChatStudent, tiny_task: Task) -> None:
+    raw = student.with_structured_output(tiny_task.json_schema("label"), include_raw=True).invoke(
+        "Frase: tudo bem"
+    )["raw"]
+    prompt = prompt_ids(student.engine.tokenizer, [HumanMessage("Frase: tudo bem")])
+
+    assert raw.usage_metadata["input_tokens"] == len(prompt)
+    assert raw.usage_metadata["output_tokens"] > 5
+    assert {
+        key: raw.response_metadata[key] for key in raw.response_metadata if key != "confidence"
+    } == {
+        "model_name": "tiny-student",
+        "model_provider": "understudy",
+        "finish_reason": "stop",
+    }
+    assert set(raw.response_metadata["confidence"]) == {"mood", "urgent"}
+
+
+def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:
+    with pytest.raises(StudentError, match="method='json_schema'"):
+        student.with_structured_output({"type": "object"}, method="function_calling")
+    with pytest.raises(StudentError, match="does not take tools"):
+        student.invoke("oi", tools=[{}])
+    assert student.profile == {
+        "structured_output": True,
+        "tool_calling": False,
+        "text_inputs": True,
+    }
+
+
+def test_free_text_stops_where_it_is_told(tiny_base: Path) -> None:
+    base = ChatStudent(model=str(tiny_base), max_tokens=30)
+    text = str(base.invoke("Frase: tudo bem").content)
+
+    assert text[3] not in text[:3]
+    assert base.invoke("Frase: tudo bem", stop=[text[3]]).content == text[:3]
+
+
+def test_a_bare_base_answers_in_the_teachers_words(tiny_base: Path, tiny_task: Task) -> None:
+    base = ChatStudent(model=str(tiny_base))
+    assert base.card is None
+
+    thought = answer_chain(tiny_task, base).invoke(SENTENCES[0])
+
+    assert isinstance(thought.answer, tiny_task.schema)
+    assert thought.reasoning is not None
+
+
+def test_a_student_refuses_other_words_and_other_answers(
+    tiny_task: Task, student: ChatStudent
+) -> None:
+    class Other(BaseModel):
+        reasoning: str = Field(max_length=9)
+
+    reworded = Task(
+        name="tiny",
+        schema=tiny_task.schema,
+        reasoning="reasoning",
+        prompt=tiny_task.prompt,
+        student_prompt=ChatPromptTemplate.from_messages([("human", "Outra: {sentence}")]),
+    )
+    reshaped = Task(
+        name="tiny",
+        schema=Other,
+        reasoning="reasoning",
+        prompt=tiny_task.prompt,
+        student_prompt=tiny_task.student_prompt,
+    )
+    for task, what in ((reworded, "student prompt"), (reshaped, "answer schema")):
+        with pytest.raises(StudentError, match=f"tiny-student learnt the {what}"):
+            answer_chain(task, student)
+
+
+def test_a_student_copies_and_pickles_without_its_weights(student: ChatStudent) -> None:
+    for twin in (copy.deepcopy(student), pickle.loads(pickle.dumps(student))):
+        assert twin.engine is student.engine
+    assert len(pickle.dumps(student)) < 20_000
+
+
+def test_the_cache_key_tells_two_adapters_apart(student: ChatStudent, copied: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = copied / "adapter_model.safetensors"
+    weights = {name: torch.zeros_like(weight) for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+
+    other = ChatStudent(model=str(copied))
+
+    assert other._identifying_params["sha256"] != student._identifying_params["sha256"]
+    assert other.engine is not student.engine
+    other.close()
+
+
+def test_a_closed_student_comes_back_when_asked(copied: Path, tiny_task: Task) -> None:
+    student = load_student(copied)
+    first, engine = answer_chain(tiny_task, student).invoke(SENTENCES[0]), student.engine
+    student.close()
+
+    assert answer_chain(tiny_task, student).invoke(SENTENCES[0]) == first
+    assert student.engine is not engine
+    student.close()
+
+
+def _answer_in_child(student: ChatStudent, results: Any) -> None:
+    results.put(student.invoke("Frase: tudo bem", max_tokens=5).content)
+
+
+def test_a_forked_process_starts_an_engine_of_its_own(student: ChatStudent) -> None:
+    expected = student.invoke("Frase: tudo bem", max_tokens=5).content
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=_answer_in_child, args=(student, results))
+    child.start()
+
+    assert results.get(timeout=60) == expected
+    child.join(timeout=10)
+
+
+def test_a_student_whose_base_has_changed_is_refused(copied: Path) -> None:
+    recarded(copied, base_sha256="0" * 64)
+
+    with pytest.raises(
+        StudentError, match=r"learnt on a base .* with sha256 000000000000"
+    ) as caught:
+        load_student(copied)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_adapter_or_card_is_refused(copied: Path, tmp_path: Path) -> None:
+    (copied / "adapter_model.safetensors").unlink()
+
+    with pytest.raises(StudentError, match=r"has no adapter_model.safetensors"):
+        load_student(copied)
+    with pytest.raises(StudentError, match="is not a student"):
+        load_student(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        ("./nowhere", "there is no such folder"),
+        ("~/no/such/model", "there is no such folder"),
+        ("a/b/c", "there is no such folder"),
+        ("nobody/no-such-model", "cannot be reached"),
+        ("not a name", "neither a folder nor a hub id"),
+    ],
+)
+def test_a_base_that_is_not_there_is_one_line(base: str, line: str) -> None:
+    with pytest.raises(StudentError, match=line) as caught:
+        load_base(base)
+    assert "\n" not in str(caught.value)
+    assert base in str(caught.value)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub with a gated model: everybody sees that it is there, its files are refused."""
+
+    def do_GET(self) -> None:
+        files = [{"rfilename": "config.json"}]
+        if self.path.startswith("/api/models/meta/gated/tree"):
+            self.reply(200, [{"type": "file", "path": "config.json", "size": 2, "oid": "b" * 40}])
+        elif self.path.startswith("/api/models/meta/gated"):
+            self.reply(200, {"id": "meta/gated", "sha": "a" * 40, "siblings": files})
+        elif self.path.startswith("/meta/gated"):
+            self.reply(401, {}, **{"X-Error-Code": "GatedRepo"})
+        elif self.path.startswith("/api/models/meta/forbidden"):
+            self.reply(403, {})
+        else:
+            self.reply(401, {}, **{"X-Error-Code": "RepoNotFound"})
+
+    do_HEAD = do_GET
+
+    def reply(self, status: int, data: Any, **headers: str) -> None:
+        body = json.dumps(data).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Not to the test's output."""
+
+
+@pytest.mark.parametrize(
+    ("base", "line"),
+    [
+        (
+            "meta/gated",
+            "the hub refused (401). Accept the licence at https://huggingface.co/meta/gated",
+        ),
+        ("meta/forbidden", "the hub refused (403). Accept the licence"),
+        ("meta/missing", "the hub has no such model, or it is private (401)"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_line_that_says_what_to_do(base: str, line: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = (
+        "from understudy.chains.student.weights import base_folder, StudentError\n"
+        f"try: base_folder({base!r})\n"
+        "except StudentError as error: print(error)"
+    )
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": endpoint,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HOME": "/nowhere",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    server.shutdown()
+
+    assert run.stdout.startswith(f"{base}: {line}"), run.stdout + run.stderr
+    assert run.stdout.count("\n") == 1
+
+
+def test_weights_in_other_formats_are_not_loaded(tiny_base: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+    with pytest.raises(StudentError, match="no safetensors weights"):
+        base_folder(str(folder))
+
+
+def test_the_hash_of_a_base_is_that_of_its_file(tiny_base: Path) -> None:
+    import hashlib
+
+    content = (tiny_base / "model.safetensors").read_bytes()
+
+    assert base_sha256(str(tiny_base)) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("pad", [None, "</s>"])
+def test_padding_never_hides_the_end_of_a_text(
+    tiny_base: Path, tmp_path: Path, pad: str | None
+) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": pad}))
+
+    tokenizer = load_tokenizer(folder, "tiny")
+
+    assert tokenizer.pad_token_id == 0
+    assert tokenizer.eos_token_id == 2
+
+
+def test_a_base_without_a_chat_template_is_asked_plainly(tiny_base: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_base, tmp_path / "base"))
+    (folder / "chat_template.jinja").unlink()
+
+    tokenizer = load_tokenizer(folder, "tiny")
+
+    ids = prompt_ids(tokenizer, [HumanMessage("Frase: tudo bem")])
+    assert tokenizer.decode(ids) == "Frase: tudo bem\n\n### Answer:\n"

@@ -1,0 +1,326 @@
+"""Real QLoRA on a tiny base: what is learnt, resumed, refused and left in the run folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from understudy.chains import Task
+from understudy.chains.student.card import read_card
+from understudy.distill.qlora import default_schedule, parameter_count
+from understudy.distill.training import TrainingError, prepare, train
+from understudy.store import Example, Record, Run, Store, example_id
+
+MOODS = ("Alegria", "Medo", "Neutro", "Emoção")
+
+
+def teach(store: Store, task: Task, *, count: int = 16, run: str = "t1", **fields: Any) -> None:
+    """A teacher's run over `count` train and 4 validation rows."""
+    described: dict[str, Any] = {
+        "id": run,
+        "name": "teacher",
+        "task": task.name,
+        "role": "teacher",
+        "model": "wise",
+        "strategy": "answer",
+        "target": "reason_label",
+        "words": task.teacher_words,
+        "answers": task.answers,
+        "started": f"2026-01-0{run[-1]}",
+    }
+    store.start_run(Run(**{**described, **fields}))
+    for i in range(count + 4):
+        inputs = {"sentence": f"a frase {i} diz {MOODS[i % 4]}"}
+        split = "train" if i < count else "validation"
+        example = Example(id=example_id(inputs), task=task.name, split=split, inputs=inputs)
+        store.add_examples([example])
+        answer = {"mood": MOODS[i % 4], "urgent": i % 2 == 0}
+        store.add_record(
+            Record(run=run, example=example.id, answer=answer, reasoning=f"diz {i}", created="2026")
+        )
+
+
+@pytest.fixture
+def store(tiny_task: Task):
+    with Store(":memory:") as opened:
+        teach(opened, tiny_task)
+        yield opened
+
+
+@pytest.fixture
+def tune(tiny_task: Task, tiny_base: Path, store: Store, tmp_path: Path):
+    """`train` on the tiny base: two steps per epoch unless told otherwise."""
+
+    def call(out: str = "run", **options: Any) -> Path:
+        options = {"epochs": 1, "learning_rate": 1e-2, "target": "reason_label", **options}
+        return train(tiny_task, store, out=tmp_path / out, base=str(tiny_base), **options)
+
+    return call
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "training_log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def losses_of(folder: Path) -> list[float]:
+    return [line["loss"] for line in log_of(folder)]
+
+
+def adapter_of(folder: Path) -> bytes:
+    return (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_run_folder_holds_the_adapter_its_card_and_no_pickle(tune, tiny_task, tiny_base):
+    seen: list[Any] = []
+    folder = tune(progress=lambda *step: seen.append(step))
+    assert sorted(entry.name for entry in folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "chat_template.jinja",
+        "settings.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training_log.jsonl",
+        "understudy.json",
+    ]
+    card = read_card(folder)
+    card.check(tiny_task)
+    assert (card.name, card.target, card.base) == ("run", "reason_label", str(tiny_base))
+    assert seen == [(line["step"], line["total"], line["loss"]) for line in log_of(folder)]
+    assert [step[:2] for step in seen] == [(1, 2), (2, 2)]
+    facts = card.training
+    expected = {
+        "rows": 16,
+        "left_out": {},
+        "epochs": 1.0,
+        "learning_rate": 0.01,
+        "batch_size": 8,
+        "seed": 0,
+        "steps": 2,
+        "teacher_run": "t1",
+        "teacher_model": "wise",
+        "quantised": True,
+        "validation_rows": 4,
+        "unseen": {},
+        "first_loss": seen[0][2],
+        "last_loss": seen[-1][2],
+    }
+    assert {name: facts[name] for name in expected} == expected
+    assert len(facts["validation_losses"]) == 1
+    assert set(facts["versions"]) == {"torch", "transformers", "trl", "peft", "bitsandbytes"}
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (16, 64, 0.0)
+    assert config["base_model_name_or_path"] == str(tiny_base)
+
+
+def test_adapters_are_float32_and_change_what_the_base_says(tune, tiny_base):
+    import torch
+    from safetensors.torch import load_file
+
+    from understudy.chains.student.weights import load_base, merged_model
+
+    folder = tune(learning_rate=5e-2)
+    weights = load_file(folder / "adapter_model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+    assert len(weights) == 2 * 7 * 2  # two layers of seven linear maps, A and B
+    assert all(weight.abs().max() > 0 for weight in weights.values())
+    ids = torch.tensor([[5, 9, 33, 71]])
+    merged, _ = merged_model(folder)
+    base = load_base(str(tiny_base))[0].dequantize()
+    with torch.no_grad():
+        assert (merged(ids).logits - base(ids).logits).abs().max() > 0.1
+
+
+def test_a_student_learns_eight_rows_by_heart(tune):
+    losses = losses_of(tune(target="label", limit=8, batch_size=1, epochs=8))
+    # The random base's frozen head bounds its logits, so the loss has a floor near 1.
+    assert sum(losses[:8]) / 8 > 4.5
+    assert sum(losses[-8:]) / 8 < 1.6
+
+
+def test_the_same_seed_gives_the_same_student_and_another_seed_another(tune):
+    first, again, other = tune("a"), tune("b"), tune("c", seed=1)
+    assert losses_of(first) == losses_of(again) != losses_of(other)
+    assert adapter_of(first) == adapter_of(again) != adapter_of(other)
+
+
+def test_an_interrupted_training_goes_on_and_ends_bit_for_bit_the_same(tune, tmp_path):
+    whole = tune("whole", epochs=3)
+
+    def interrupt(step: int, total: int, loss: float | None) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune("cut", epochs=3, progress=interrupt)
+    checkpoints = tmp_path / "cut" / "checkpoints"
+    torn = checkpoints / "checkpoint-6"  # as a kill in the middle of a save leaves it
+    torn.mkdir()
+    (torn / "adapter_model.safetensors").write_bytes(b"torn")
+    steps: list[int] = []
+    cut = tune("cut", epochs=3, progress=lambda step, *_: steps.append(step))
+    assert steps == [5, 6]
+    assert losses_of(cut) == losses_of(whole)
+    assert adapter_of(cut) == adapter_of(whole)
+    facts, expected = read_card(cut).training, read_card(whole).training
+    assert facts["validation_losses"] == expected["validation_losses"]
+    assert not checkpoints.exists()
+    seconds = [line["seconds"] for line in log_of(cut)]
+    assert seconds == sorted(seconds)
+
+
+def test_a_training_stopped_after_its_last_step_only_writes_what_is_missing(tune, tmp_path):
+    whole = tune("whole", epochs=2)
+    in_the_way = tmp_path / "cut" / "understudy.json.part"
+    with pytest.raises(TrainingError, match="cut cannot be written: Is a directory"):
+        tune("cut", epochs=2, progress=lambda *_: in_the_way.mkdir(exist_ok=True))
+    in_the_way.rmdir()
+    cut = tune("cut", epochs=2, progress=lambda *_: pytest.fail("it trained again"))
+    assert adapter_of(cut) == adapter_of(whole)
+    assert losses_of(cut) == losses_of(whole)
+
+
+def test_looking_at_the_validation_loss_changes_nothing(
+    tune, store, tiny_task, tiny_base, tmp_path
+):
+    validated = tune(epochs=3)
+    with Store(":memory:") as bare:
+        bare.start_run(store.run("t1"))
+        for example, record in store.pairs("t1", split="train"):
+            bare.add_examples([example])
+            bare.add_record(record)
+        blind = train(
+            tiny_task,
+            bare,
+            out=tmp_path / "blind",
+            base=str(tiny_base),
+            target="reason_label",
+            epochs=3,
+            learning_rate=1e-2,
+        )
+    facts = read_card(validated).training, read_card(blind).training
+    assert [len(f["validation_losses"]) for f in facts] == [3, 0]
+    assert losses_of(validated) == losses_of(blind)
+    assert adapter_of(validated) == adapter_of(blind)
+
+
+def test_a_finished_student_is_returned_without_a_step(tune):
+    folder = tune()
+    stamp = (folder / "adapter_model.safetensors").stat().st_mtime_ns
+    assert tune(progress=lambda *_: pytest.fail("it trained again")) == folder
+    assert (folder / "adapter_model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_a_folder_with_another_student_is_left_alone(tune, store, tiny_task):
+    tune()
+    with pytest.raises(TrainingError, match="holds a student with seed 0, not 1; give another out"):
+        tune(seed=1)
+    teach(store, tiny_task, count=24)  # four rows more
+    with pytest.raises(TrainingError, match="holds a student with rows 16, not 20"):
+        tune()
+
+
+def test_a_folder_that_is_not_a_run_folder_is_left_alone(tune, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.doc").write_text("years of work")
+    with pytest.raises(TrainingError, match="is not empty and not a run folder"):
+        tune()
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["thesis.doc"]
+
+
+def test_settings_may_change_while_nothing_is_learnt_yet(tune):
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        tune(learning_rate=1e30, epochs=4)
+    assert len(losses_of(tune())) == 2
+
+
+def test_a_file_where_the_folder_should_be_is_one_line(tune, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(TrainingError, match="taken/run cannot be written: Not a directory"):
+        tune("taken/run")
+
+
+def test_a_full_disk_is_one_line_and_the_training_goes_on_afterwards(tune):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(TrainingError, match=r"cannot be written: .*; free space") as caught:
+            tune()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert adapter_of(tune()) == adapter_of(tune("other"))
+
+
+def test_without_a_teacher_it_says_how_to_get_one(tune, tiny_task, tiny_base, tmp_path):
+    with Store(":memory:") as empty, pytest.raises(TrainingError) as caught:
+        train(tiny_task, empty, out=tmp_path / "run", base=str(tiny_base))
+    assert str(caught.value) == (
+        "task tiny: no teacher has answered its split train under this answer schema; "
+        "label it first (understudy distill), or name a teacher_run of an older schema"
+    )
+
+
+def test_the_newest_teacher_with_records_of_this_schema_teaches(store, tiny_task, tiny_base):
+    teach(store, tiny_task, run="t2", model="newer")
+    teach(store, tiny_task, run="t3", answers="another schema")
+    teach(store, tiny_task, run="t4", role="student")
+    store.start_run(store.run("t2").model_copy(update={"id": "t5", "started": "2026-01-05"}))
+    assert prepare(tiny_task, store, base=str(tiny_base)).teacher.id == "t2"
+    named = prepare(tiny_task, store, base=str(tiny_base), teacher_run="t3")
+    assert named.teacher.id == "t3"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "labels"}, "there is no target labels; take one of label, reason_label"),
+        ({"limit": 0}, "limit is 0"),
+        ({"limit": 7}, "7 training rows, at least 8"),
+        ({"epochs": 0}, "epochs is 0.0: it must be above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_folder_exists(
+    tune, tmp_path, options, message
+):
+    with pytest.raises(TrainingError, match=message):
+        tune(**options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_trains_inside_a_running_event_loop(tune):
+    async def notebook() -> Any:
+        return tune(limit=8)
+
+    assert read_card(asyncio.run(notebook())).training["steps"] == 1
+
+
+def test_it_is_silent_and_pings_nobody(tune, monkeypatch, capfd):
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _telemetry
+
+    pings: list[Any] = []
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(_telemetry, "_start_telemetry_thread", lambda: None)
+    monkeypatch.setattr(_telemetry._TELEMETRY_QUEUE, "put", pings.append)
+    monkeypatch.delenv("CI", raising=False)
+    capfd.readouterr()
+    tune()
+    assert capfd.readouterr() == ("", "")
+    assert pings == []
+    _telemetry.send_telemetry("ping")  # outside, the user's own choice holds
+    assert len(pings) == 1
+
+
+def test_small_bases_learn_faster_and_longer(tiny_base):
+    assert parameter_count(tiny_base) < 100_000
+    assert default_schedule(1_100_000) == (4.0, 1.5e-3)
+    assert default_schedule(1_200_000_000) == (3.0, 2e-4)
