@@ -131,16 +131,13 @@ def draw_sentence(rng: random.Random, pool: Pool, kind: Kind) -> Sentence:
     cue_word = _draw_word(rng, pool, frame, emotion)
     other_word = _draw_other(rng, pool, emotion) if kind == "contrast" else None
     place, time = rng.choice(list(REGION_OF_PLACE)), rng.choice(list(PERIOD_OF_TIME))
-    cue = cue_word.agreeing_with(subject.gender) if cue_word else None
     slots = {
         "s": subject.name,
         "p": place,
         "t": time,
         "d": rng.choice(SOURCES),
         "act": rng.choice(ACTS),
-        "cue": cue or "",
-        "other": other_word.masculine if other_word else "",
-        "muito": "muita" if cue_word and cue_word.gender == "f" else "muito",
+        **_evidence_slots(cue_word, other_word, subject),
         **_event_slots(event),
     }
     text = frame.template.format(**slots)
@@ -152,9 +149,9 @@ def draw_sentence(rng: random.Random, pool: Pool, kind: Kind) -> Sentence:
         event=event,
         polaridade=POLARITY_OF_EMOTION.get(emocao, event.polarity),
         emocao=emocao,
-        cue=cue,
+        cue=slots["cue"] or None,
         cue_word=cue_word,
-        other=other_word.masculine if other_word else None,
+        other=slots["other"] or None,
         other_word=other_word,
         subject=subject if "{s}" in frame.template else None,
         place=place if "{p}" in frame.template else None,
@@ -172,6 +169,14 @@ def _draw_word(rng: random.Random, pool: Pool, frame: Frame, emotion: str) -> Wo
 def _draw_other(rng: random.Random, pool: Pool, emotion: str) -> Word:
     """The noun that a contrast concedes: of any emotion but the sentence's own."""
     return rng.choice([w for w in pool.words if w.emotion != emotion and w.word_class == "noun"])
+
+
+def _evidence_slots(cue: Word | None, other: Word | None, subject: Subject) -> dict[str, str]:
+    return {
+        "cue": cue.agreeing_with(subject.gender) if cue else "",
+        "other": other.masculine if other else "",
+        "muito": "muita" if cue and cue.gender == "f" else "muito",
+    }
 
 
 def _event_slots(event: Event) -> dict[str, str]:
