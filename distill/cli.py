@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,22 @@ SplitsOption = Annotated[
     list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
 ]
 DEFAULT_STORE = Path("understudy.db")
+
+# Which extra brings a package that the small install lacks.
+EXTRAS = {
+    "jinja2": "evaluate",
+    "numpy": "evaluate",
+    "sklearn": "evaluate",
+    "bitsandbytes": "student",
+    "huggingface_hub": "student",
+    "llguidance": "student",
+    "peft": "student",
+    "torch": "student",
+    "transformers": "student",
+    "datasets": "train",
+    "psutil": "train",
+    "trl": "train",
+}
 
 
 @app.command("import")
@@ -172,7 +189,7 @@ def evaluate(
         report_data = evaluate_all(
             load_task(task),
             opened,
-            students=run or sorted(Path("runs").glob("*/")),
+            students=run or _finished(Path("runs")),
             base=student,
             splits=split,
             limit=limit,
@@ -208,6 +225,9 @@ def demo(
     """The whole loop on the embedded default: no key, no GPU, no download."""
     from .demo import run_demo
 
+    for name in EXTRAS:  # said now, not after minutes of labelling
+        if importlib.util.find_spec(name) is None:
+            _lacking(name, extra="all")
     with _stoppable():
         result = run_demo(folder, seed=seed, say=_say, bars=row_bars, steps=step_bars)
     print_table(result.report)
@@ -220,6 +240,11 @@ def main() -> None:
     """Run the command line; an error of ours is one line and exit status 1."""
     try:
         app()
+    except ModuleNotFoundError as error:
+        name = (error.name or "").split(".")[0]
+        if name not in EXTRAS:
+            raise
+        _lacking(name, extra=EXTRAS[name])
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what was stored is kept")
     except Exception as error:
@@ -274,6 +299,11 @@ def _own_data(reference: str) -> Path | None:
         return None
 
 
+def _finished(folder: Path) -> list[Path]:
+    """The run folders of students whose training has ended: the card is written last."""
+    return [card.parent for card in sorted(folder.glob("*/understudy.json"))]
+
+
 def _target(text: str) -> Any:
     from ..chains.task import TARGETS
 
@@ -288,6 +318,10 @@ def _stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         _fail("stopped; what was done is kept, run the same command again to go on", status=130)
+
+
+def _lacking(name: str, *, extra: str) -> NoReturn:
+    _fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
 
 
 def _say(line: str) -> None:

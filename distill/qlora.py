@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..chains.student.quiet import quiet as quiet_models
 from .dataset import Encoded
 from .preflight import TrainingError
 from .run_folder import COMPLETE
@@ -155,31 +154,18 @@ def make_watcher(log: Path, *, spent: Mapping[str, float], progress: Progress | 
 def quiet() -> Iterator[None]:
     """No progress bars, no warnings and no usage pings from the libraries below, while it lasts."""
     import datasets
-    import transformers
     from huggingface_hub import constants
 
-    logs: Any = transformers.logging
-    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    kernels = logging.getLogger("bitsandbytes")
-    kernel_level = kernels.level
-    dataset_bars, pings = datasets.is_progress_bar_enabled(), constants.HF_HUB_DISABLE_TELEMETRY
-    logs.set_verbosity_error()
-    kernels.setLevel(logging.ERROR)  # it tells of kernels that it looks for and does not need
-    logs.disable_progress_bar()
+    bars, pings = datasets.is_progress_bar_enabled(), constants.HF_HUB_DISABLE_TELEMETRY
     datasets.disable_progress_bars()
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet_models():
             yield
     finally:
-        logs.set_verbosity(verbosity)
-        kernels.setLevel(kernel_level)
-        if bars:
-            logs.enable_progress_bar()
-        if dataset_bars:
-            datasets.enable_progress_bars()
         constants.HF_HUB_DISABLE_TELEMETRY = pings
+        if bars:
+            datasets.enable_progress_bars()
 
 
 def _steps(rows: int, schedule: Schedule) -> int:

@@ -217,6 +217,39 @@ def test_evaluate_and_report_show_everybody(run, tmp_path):
     assert "noticias" in page
 
 
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("torch", ["train"], "student"),
+        ("jinja2", ["report"], "evaluate"),
+        ("psutil", ["demo"], "all"),
+    ],
+)
+def test_a_missing_extra_is_one_line_that_names_it(tmp_path, missing, command, extra):
+    rows = [{**NEWS, "f3": f"Dia {n}.", "split": "train" if n else "test"} for n in range(12)]
+    data = write_rows(tmp_path / "n.csv", *rows)
+    code = (
+        "import sys; from understudy.distill.cli import main\n"
+        "sys.argv = ['understudy', 'distill', '--data', sys.argv[1], '--split-column', 'split']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"sys.modules[{missing!r}] = None\n"
+        "import importlib.util; find = importlib.util.find_spec\n"
+        f"importlib.util.find_spec = lambda name: None if name == {missing!r} else find(name)\n"
+        f"sys.argv = ['understudy', *{command!r}]; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(data)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert_one_line(
+        ended.returncode, ended.stderr.splitlines()[-1], missing, f"understudy[{extra}]"
+    )
+
+
 def test_every_command_has_help_and_stands_in_the_readme(run):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for command in app.registered_commands:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .card import StudentCard, StudentError, read_card
+from .quiet import quiet
 from .rendering import PLAIN_TEMPLATE
 
 EMBEDDED = "embedded"
@@ -19,6 +20,7 @@ _UNWANTED = ["consolidated*", "original/*", "onnx/*"]
 _PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
 
+@quiet()
 def load_base(base: str, *, revision: str | None = None, quantised: bool = True) -> tuple[Any, Any]:
     """The base model, ready to be trained or served, and its tokenizer.
 
@@ -56,6 +58,7 @@ def base_sha256(base: str, *, revision: str | None = None) -> str:
     return _sha256(tuple((str(file), file.stat().st_mtime_ns) for file in files))
 
 
+@quiet()
 def merged_model(folder: Path) -> tuple[Any, Any]:
     """A trained student's model in float32 (bfloat16 on a GPU) and the tokenizer of its run folder.
 
@@ -80,6 +83,7 @@ def merged_model(folder: Path) -> tuple[Any, Any]:
     return _ready(adapted.merge_and_unload()), tokenizer
 
 
+@quiet()
 def untuned_model(base: str) -> tuple[Any, Any]:
     """A base model as it comes, in float32 (bfloat16 on a GPU), and its tokenizer."""
     model, tokenizer = load_base(base, quantised=False)
