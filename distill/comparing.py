@@ -15,10 +15,10 @@ NOT_HELD_OUT = ("train", "validation", "calibration")
 
 
 EMBEDDED_NOTE = (
-    "The students here grew from the embedded base: a toy language model of about a million "
-    "parameters, trained by this project on synthetic Portuguese whose corpus shares the sample "
-    "task's grammar and words (never a sentence with its label). It shows that the loop works; it "
-    "says nothing of a real student, for which set STUDENT=Qwen/Qwen3-0.6B or another base."
+    "The students here grew from the embedded base, a toy language model of about a million "
+    "parameters trained on synthetic Portuguese that shares the sample task's grammar and words: "
+    "these figures show that the loop works, not what a real student (STUDENT=Qwen/Qwen3-0.6B, "
+    "say) would score."
 )
 NOTES = (
     "exact is the share of answer parts (in the sample task: sentences) with every label right; "
@@ -75,10 +75,10 @@ def compare(
             for name in names
         ],
         systems=[result for result in results if result.splits],
-        answer=" ".join([_answer(differences), *_not_learnt(results)]),
+        answer=" ".join([_answer(differences), *_not_learnt(results), *_toy_base(systems)]),
         differences=differences,
         disagreements=_disagreements(task, systems, examples, answers),
-        notes=[*_toy_base(systems), *NOTES],
+        notes=list(NOTES),
         versions=versions(),
     )
 
@@ -166,12 +166,17 @@ def _answer(differences: Sequence[Difference]) -> str:
 
 
 def _not_learnt(results: Sequence[SystemResult]) -> list[str]:
-    return [
-        f"{result.name} has not learnt: on {name} it is not shown to beat the majority class."
-        for result in results
-        for name, split in result.splits.items()
-        if split.learnt is False
-    ]
+    """For each split a sentence on the students that are not shown to beat the majority class."""
+    sentences = []
+    for split in dict.fromkeys(name for result in results for name in result.splits):
+        names = [r.name for r in results if split in r.splits and r.splits[split].learnt is False]
+        if names:
+            verb = "is" if len(names) == 1 else "are"
+            sentences.append(
+                f"On {split}, {' and '.join(names)} {verb} not learnt: not shown to beat the "
+                "majority class."
+            )
+    return sentences
 
 
 def _disagreements(

@@ -122,7 +122,7 @@ def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, t
         assert set(systems) == {"teacher", "tiny-student", "tfidf", "base", "majority"}
         assert (student.rows, student.valid.value, student.errors) == (6, 1.0, 0)
         assert student.learnt is False  # its adapter is random
-        assert "tiny-student has not learnt" in report.answer
+        assert "On test, tiny-student is not learnt" in report.answer
         assert student.output_tokens
         assert student.input_tokens
         (student_run,) = store.runs(role="student")

@@ -112,9 +112,11 @@ task = Task(
     cue=r"pista ([\w-]+)",
     splits={
         "test": "Synthetic news drawn like the training rows; no sentence is in both.",
-        "hard": "Synthetic news made of evidence words, events and sentence frames that no "
-        "training row has.",
-        "wild": "News that no generator wrote, one by one, labelled by one annotator.",
+        "hard": "Synthetic news of evidence words, events and sentence frames that no training row "
+        "has; the embedded base has met them in its pretraining text and its thesaurus, never with "
+        "a label of this task.",
+        "wild": "Realistic news written by hand, gold by one annotator; nobody has trained on it, "
+        "and the embedded base has seen no such prose.",
     },
 )
 
