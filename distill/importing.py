@@ -34,6 +34,7 @@ def import_examples(
         split=split,
         split_column=split_column,
         group_column=group_column,
+        source=str(data),
     )
     if not found.examples:
         reason = f"; the first: {found.refused[0][1]}" if found.refused else ""

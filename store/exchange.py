@@ -44,6 +44,7 @@ def examples_from(
     group_column: str | None = None,
     time_column: str | None = None,
     split: str | None = None,
+    source: str = "the data",
 ) -> Import:
     """Rows as a task's Examples, with the gold they bring.
 
@@ -59,7 +60,8 @@ def examples_from(
     where it has none. A group is never parted. Times are ISO 8601, UTC unless they say.
 
     A row with an empty input, one over 20,000 characters, a NUL or broken Unicode is refused and
-    the import goes on. Raises StoreError where an input's column, or one named here, is missing.
+    the import goes on. Raises StoreError, naming `source`, where an input's column, or one named
+    here, is missing.
     """
     wanted = _Placing(split_column, group_column, time_column)
     texts = InputColumns(inputs, columns or {})
@@ -68,7 +70,7 @@ def examples_from(
     refused: list[tuple[int, str]] = []
     for number, row in enumerate(rows, start=1):
         if number == 1:
-            _check_columns(row, texts, wanted)
+            _check_columns(row, texts, wanted, source=source)
         try:
             found.append(_Found(texts.read(row), gold.read(row), *wanted.read(row)))
         except RefusedRow as refusal:
@@ -154,11 +156,13 @@ class _Placing(NamedTuple):
         return split.lower() or None, group or None, time
 
 
-def _check_columns(row: Mapping[str, str], texts: InputColumns, wanted: _Placing) -> None:
+def _check_columns(
+    row: Mapping[str, str], texts: InputColumns, wanted: _Placing, *, source: str
+) -> None:
     missing = texts.missing(row) + [name for name in wanted if name and name not in row]
     if missing:
         present = ", ".join(list(row)[:30])
-        raise StoreError(f"the data has no column {', '.join(missing)}; it has {present}")
+        raise StoreError(f"{source} has no column {', '.join(missing)}; it has {present}")
 
 
 def _splits(found: Sequence[_Found], *, by_time: bool) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -174,3 +177,37 @@ def test_the_embedded_base_and_the_templates_are_found_in_the_wheel(app: Path, s
     mine = {path.name for path in (ROOT / "distill" / "templates").glob("*.jinja")}
     assert mine
     assert mine <= set(templates.split())
+
+
+def test_the_wheels_demo_labels_trains_and_stops_cleanly_in_somebodys_app(
+    app: Path, site: Path
+) -> None:
+    """As far as the first training steps of both students, then Ctrl-C; `make demo` does it all."""
+    paths = [str(site), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    demo = subprocess.Popen(
+        [sys.executable, "-S", "-m", "understudy.distill.cli", "demo"],
+        cwd=app,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    logs = [app / "demo" / "runs" / t / "training_log.jsonl" for t in ("label", "reason_label")]
+    deadline = time.monotonic() + 200
+    while not all(log.is_file() and log.stat().st_size for log in logs):
+        assert demo.poll() is None, demo.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    os.killpg(demo.pid, signal.SIGINT)
+    _, said = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert said.strip().splitlines()[-1].startswith("understudy: stopped")
+    assert "Traceback" not in said
+    store = sqlite3.connect(app / "demo" / "demo.db")
+    examples, labels = (
+        store.execute(f"select count(*) from {table}").fetchone()[0]
+        for table in ("examples", "records")
+    )
+    store.close()
+    assert examples == labels > 2000
