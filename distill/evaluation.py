@@ -12,7 +12,7 @@ from ..chains.answer import answer_chain
 from ..chains.task import Target, Task, Thought
 from ..store.rows import Run, fingerprint
 from ..store.store import Store
-from .baselines import Pairs, majority_chain, tfidf_chain
+from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare, held_out
 from .labelling import LabellingError, Progress, run_chain
 from .results import Report
@@ -82,6 +82,7 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
     taught_by: dict[str, Any] = {
         "teacher_run": teacher.id,
         "rows": len(pairs),
+        "regularisation": REGULARISATION,
         "labels": fingerprint([[example.id, record.answer] for example, record in pairs]),
     }
     makers: dict[str, Callable[[Task, Pairs], AnswerChain]] = {"majority": majority_chain}
