@@ -1,14 +1,14 @@
 # Every target calls the `understudy` command line, the tests or the checkers.
 # TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
 
-export TASK DATA STORE TEACHER STUDENT TARGET RUN SEED PYTHON
+export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STUDENT TARGET RUN SEED PYTHON
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
 PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo distill train evaluate report test test-gpu types check base clean
+.PHONY: help setup demo distill train evaluate report test types check base clean
 
 help:  ## this list
 	@echo 'make TARGET [TASK=path/to/task.py:task] [STORE=app.db] ...'
@@ -23,9 +23,11 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(READY)  ## the whole loop on the embedded default, into demo/ (SEED=)
 	@$(UNDERSTUDY) demo --folder demo $${SEED:+--seed "$$SEED"}
 
-distill: $(READY)  ## a teacher labels rows into the store (TASK= DATA= STORE= TEACHER=)
+# BASE_URL is where an OpenAI-compatible teacher answers; SPLIT_COLUMN is a column of DATA.
+distill: $(READY)  ## a teacher labels rows (TASK= DATA= SPLIT_COLUMN= STORE= TEACHER= BASE_URL=)
 	@$(UNDERSTUDY) distill $${TASK:+--task "$$TASK"} $${DATA:+--data "$$DATA"} \
-		$${STORE:+--store "$$STORE"} $${TEACHER:+--teacher "$$TEACHER"}
+		$${SPLIT_COLUMN:+--split-column "$$SPLIT_COLUMN"} $${STORE:+--store "$$STORE"} \
+		$${TEACHER:+--teacher "$$TEACHER"} $${BASE_URL:+--base-url "$$BASE_URL"}
 
 train: $(READY)  ## QLoRA on what the store holds (TASK= STORE= STUDENT= TARGET= RUN= SEED=)
 	@$(UNDERSTUDY) train $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"} \
@@ -44,10 +46,7 @@ report: $(READY)  ## report/report.html from the store (TASK= STORE=)
 	@$(UNDERSTUDY) report $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"}
 
 test: $(READY)  ## the whole suite, offline (PYTEST_ARGS="-k store")
-	@$(PYTEST) -m 'not gpu and not live' $(PYTEST_ARGS)
-
-test-gpu: $(READY)  ## the tests that need a CUDA device
-	@$(PYTEST) -m gpu $(PYTEST_ARGS)
+	@$(PYTEST) $(PYTEST_ARGS)
 
 types: $(READY)  ## mypy alone
 	.venv/bin/python -m mypy

@@ -3,9 +3,9 @@
     python -m benchmarks.esnli --data FOLDER [--quick]
 
 FOLDER holds esnli_palm_pool.jsonl and esnli_palm_test.jsonl, the recorded outputs published with
-google-research/distilling-step-by-step (Apache-2.0). 2,000 rows of the pool train a label and a
-reason_label student of the embedded base, and TF-IDF; 1,000 rows of the test file judge them by
-the human gold. The last line is one JSON object: {"rows": .., "systems": {name: {"exact": ..,
+google-research/distilling-step-by-step (Apache-2.0). Through the ordinary commands, 2,000 rows of
+the pool train a label and a reason_label student of the embedded base, and TF-IDF; 1,000 rows of
+the test file judge them by the human gold. The last line is one JSON object: {"rows": .., "systems": {name: {"exact": ..,
 "low": .., "high": .., "valid": ..}}, "learnt": {name: true or false}, "difference": {..}}.
 """
 
@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,12 +23,8 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.chains.task import TARGETS, Task
-from understudy.distill.evaluation import evaluate
-from understudy.distill.recorded import record_labels
-from understudy.distill.training import train
-from understudy.store import Example, Store, example_id
-
-SEED = 0
+from understudy.distill.results import Report
+from understudy.store import example_id
 
 
 class Inference(BaseModel):
@@ -55,45 +52,42 @@ task = Task(
 )
 
 
-def recorded(path: Path, split: str, limit: int) -> Iterator[tuple[Example, dict[str, Any]]]:
-    """The file's first `limit` different rows as examples with what the teacher said of them."""
+def recorded(source: Path, target: Path, limit: int) -> None:
+    """The file's first `limit` different rows, in the form that `import-labels` reads."""
     seen: set[str] = set()
-    with path.open(encoding="utf-8") as lines:
+    with source.open(encoding="utf-8") as lines, target.open("w", encoding="utf-8") as out:
         for line in lines:
             row = json.loads(line)
             inputs = {name: row[name] for name in task.inputs}
             if len(seen) == limit:
                 return
-            if example_id(inputs) in seen:
-                continue
-            seen.add(example_id(inputs))
-            said = row["teacher"]
-            answer = {"label": said["label"]} if said["label"] else None
-            yield (
-                Example(
-                    id=example_id(inputs),
-                    task=task.name,
-                    split=split,
-                    inputs=inputs,
-                    gold={"label": row["gold"]},
-                ),
-                {"answer": answer, "reasoning": said["reasoning"], "raw": said["raw"]},
-            )
+            if example_id(inputs) not in seen:
+                seen.add(example_id(inputs))
+                said = row["teacher"]
+                answer = {"label": said["label"]} if said["label"] else None
+                kept = {"answer": answer, "reasoning": said["reasoning"], "raw": said["raw"]}
+                gold = {"label": row["gold"]}
+                out.write(json.dumps({"inputs": inputs, "gold": gold, **kept}) + "\n")
+
+
+def understudy(*arguments: str, folder: Path) -> None:
+    """One command line, as a person would type it."""
+    command = [sys.executable, "-m", "understudy.distill.cli", *arguments]
+    subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
 
 
 def run(data: Path, folder: Path, *, pool: int, test: int, epochs: float) -> dict[str, Any]:
-    """Record, train, evaluate; the figures of the last line."""
-    with Store(folder / "esnli.db") as store:
-        rows = [
-            *recorded(data / "esnli_palm_pool.jsonl", "train", pool),
-            *recorded(data / "esnli_palm_test.jsonl", "test", test),
-        ]
-        record_labels(task, store, rows, model="PaLM-540B")
-        students = [
-            train(task, store, out=folder / target, target=target, epochs=epochs, seed=SEED)
-            for target in TARGETS
-        ]
-        report = evaluate(task, store, students=students, splits=["test"])
+    """Import the labels, train, evaluate, report; the figures of the last line."""
+    common = ("--task", f"{Path(__file__).resolve()}:task", "--store", "esnli.db")
+    for source, split, rows in (("pool", "train", pool), ("test", "test", test)):
+        recorded(data / f"esnli_palm_{source}.jsonl", folder / f"{split}.jsonl", rows)
+        labels = (f"{split}.jsonl", "--model", "PaLM-540B", "--split", split)
+        understudy("import-labels", *labels, *common, folder=folder)
+    for target in TARGETS:
+        understudy("train", "--target", target, "--epochs", str(epochs), *common, folder=folder)
+    understudy("evaluate", "--no-base", *common, folder=folder)
+    understudy("report", *common, folder=folder)
+    report = Report.model_validate_json((folder / "report" / "report.json").read_bytes())
     scores = {system.name: system.splits["test"] for system in report.systems}
     return {
         "rows": {"train": pool, "test": test},
@@ -106,7 +100,7 @@ def run(data: Path, folder: Path, *, pool: int, test: int, epochs: float) -> dic
             }
             for name, score in scores.items()
         },
-        "learnt": {system.name: system.splits["test"].learnt for system in report.systems},
+        "learnt": {name: score.learnt for name, score in scores.items()},
         "difference": report.differences[0].points.model_dump(),
         "answer": report.answer,
     }

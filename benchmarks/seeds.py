@@ -4,7 +4,9 @@
 
 Each seed is a whole demo in a folder of its own (run again, it resumes). The last line is one JSON
 object: {"seeds": [..], "seconds": [..], "peak_rss_mb": [..], "systems": {name: {split: {"median":
-.., "low": .., "high": ..}}}} of `exact`, the share of sentences with both labels right.
+.., "low": .., "high": ..}}}} of `exact`, the share of sentences with both labels right. Seconds and
+memory (MiB) are those of the run that did the whole demo in one go (report/first_demo.json), and
+null where no run did: a resumed run's own would flatter.
 """
 
 from __future__ import annotations
@@ -24,7 +26,14 @@ def one_seed(folder: Path, seed: int) -> dict[str, Any]:
     command += ["--folder", str(folder / f"seed-{seed}"), "--seed", str(seed)]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     summary: dict[str, Any] = json.loads(ended.stdout.strip().splitlines()[-1])
-    return summary
+    return summary | cost(folder / f"seed-{seed}")
+
+
+def cost(folder: Path) -> dict[str, float | None]:
+    """Seconds and memory of the run that did this folder's whole demo in one go."""
+    first = folder / "report" / "first_demo.json"
+    told = json.loads(first.read_text(encoding="utf-8")) if first.is_file() else {}
+    return {name: told.get(name) for name in ("seconds", "peak_rss_mb")}
 
 
 def over_seeds(summaries: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:

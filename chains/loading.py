@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 import types
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,11 @@ def _load_file(path: Path) -> types.ModuleType:
     sys.modules[name] = module  # pydantic looks annotations up here
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
-        raise
+        if isinstance(error, TaskError) or not isinstance(error, Exception):
+            raise
+        raise TaskError(_broken(str(path), error)) from error
     return module
 
 
@@ -58,5 +61,25 @@ def _load_module(name: str) -> types.ModuleType:
         raise TaskError(f"{name!r} is no module; give path/to/task.py:task or package.module:task")
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise TaskError(f"there is no module {error.name!r}; give path/to/task.py:task") from error
+    except TaskError:
+        raise
+    except Exception as error:  # whatever the user's own lines raise
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            what = f"there is no module {error.name!r}; give path/to/task.py:task"
+            raise TaskError(what) from error
+        raise TaskError(_broken(name, error)) from error
+
+
+def _broken(where: str, error: Exception) -> str:
+    """One line: the line of the user's file that failed, and how."""
+    message = str(error)
+    if isinstance(error, SyntaxError):
+        message, where = error.msg, f"{error.filename or where}:{error.lineno or 1}"
+    else:
+        machinery = ("<frozen ", __file__, importlib.__file__)
+        for frame in traceback.extract_tb(error.__traceback__):
+            if not frame.filename.startswith(machinery):
+                where = f"{frame.filename}:{frame.lineno}"
+                break
+    what = f"{type(error).__name__}: {' '.join(message.split())}".rstrip(": ")
+    return f"{where} cannot be loaded: {what[:300]}; mend that line"

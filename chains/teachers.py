@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
 from .loading import load_attribute
-from .task import TaskError
+from .task import TaskError, fingerprint
 
 _SECRET = re.compile(r"key|token$|secret|password|header|auth", re.IGNORECASE)
+_URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/?#]*@)?([^?#]*)")
 
 
 def load_teacher(
@@ -19,7 +21,6 @@ def load_teacher(
     *,
     task: str,
     base_url: str | None = None,
-    temperature: float | None = None,
 ) -> BaseChatModel:
     """The chat model that `reference` names.
 
@@ -38,16 +39,15 @@ def load_teacher(
         raise TaskError(f"teacher {reference} needs: pip install 'understudy[teachers]'")
     from langchain.chat_models import init_chat_model
 
-    options: dict[str, Any] = {"base_url": base_url, "temperature": temperature}
-    given = {name: value for name, value in options.items() if value is not None}
+    options: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
     try:
-        model: BaseChatModel = init_chat_model(reference, **given)
+        model: BaseChatModel = init_chat_model(reference, **options)
         return model
     except ImportError as error:
-        raise TaskError(f"teacher {reference}: {str(error).splitlines()[0]}") from error
+        raise TaskError(f"teacher {reference}: {_first_line(error)}") from error
     except Exception as error:  # every provider has errors of its own for a missing key
         raise TaskError(
-            f"teacher {reference} cannot be made: {str(error).strip().splitlines()[0]}; give "
+            f"teacher {reference} cannot be made: {_first_line(error)}; give "
             "offline, provider:model, or file.py:name, and set the provider's key"
         ) from error
 
@@ -62,16 +62,40 @@ def model_name(model: BaseChatModel) -> str:
 
 
 def model_parameters(model: BaseChatModel) -> dict[str, Any]:
-    """What decides the model's answers, as JSON scalars without secrets; identifies a run."""
+    """What decides the model's answers, as JSON scalars without secrets; identifies a run.
+
+    A URL is kept without user, password and query. Parameters that are not scalars, such as
+    reasoning={"effort": "high"}, are told apart by one fingerprint, "nested".
+    """
     parameters = {"kind": model._llm_type, **model._identifying_params}
     base_url = getattr(model, "openai_api_base", None)
     if base_url:
         parameters["base_url"] = base_url
-    return {
-        key: value
-        for key, value in sorted(parameters.items())
-        if isinstance(value, str | int | float | bool) and not _SECRET.search(key)
-    }
+    public = _public(parameters)
+    scalars = {key: value for key, value in public.items() if not isinstance(value, dict | list)}
+    nested = {key: value for key, value in public.items() if isinstance(value, dict | list)}
+    return scalars | ({"nested": fingerprint(nested)} if nested else {})
+
+
+def _public(value: Any) -> Any:
+    """The JSON in `value` without secrets and empty parts; None where nothing is left."""
+    if isinstance(value, Mapping):
+        named = {str(key): _public(part) for key, part in value.items()}
+        return {
+            key: part
+            for key, part in sorted(named.items())
+            if part not in (None, {}, []) and not _SECRET.search(key)
+        }
+    if isinstance(value, list | tuple):
+        return [_public(part) for part in value]
+    if isinstance(value, str):
+        url = _URL.match(value)
+        return "".join(url.groups()) if url else value
+    return value if isinstance(value, int | float) else None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _chat_model(teacher: Any, reference: str) -> BaseChatModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from .defaults import EXTRAS, base_of, finished_students, own_data
 from .display import print_table, row_bars, step_bars
 
 if TYPE_CHECKING:
@@ -35,22 +37,6 @@ SplitsOption = Annotated[
     list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
 ]
 DEFAULT_STORE = Path("understudy.db")
-
-# Which extra brings a package that the small install lacks.
-EXTRAS = {
-    "jinja2": "evaluate",
-    "numpy": "evaluate",
-    "sklearn": "evaluate",
-    "bitsandbytes": "student",
-    "huggingface_hub": "student",
-    "llguidance": "student",
-    "peft": "student",
-    "torch": "student",
-    "transformers": "student",
-    "datasets": "train",
-    "psutil": "train",
-    "trl": "train",
-}
 
 
 @app.command("import")
@@ -84,6 +70,9 @@ def distill(
     split: SplitOption = None,
     limit: LimitOption = None,
     concurrency: Annotated[int, typer.Option(min=1, help="rows asked at the same time")] = 8,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="ask rows again that failed, paid for or not")
+    ] = False,
 ) -> None:
     """A teacher labels the examples into the store; run again, it asks only what is missing."""
     from ..chains.loading import load_task
@@ -91,11 +80,12 @@ def distill(
     from .labelling import label
 
     with _open_store(store) as opened:
-        if data is None and (own := _own_data(task)) is not None:
+        if data is None and (own := own_data(task)) is not None:
             _import(opened, task, own, split_column="split")
         elif data is not None:
             _import(opened, task, data, split_column=split_column)
         model = load_teacher(teacher, task=task, base_url=base_url)
+        _announce_tracing()
         with row_bars() as bars, _stoppable():
             run = label(
                 load_task(task),
@@ -104,11 +94,14 @@ def distill(
                 split=split,
                 limit=limit,
                 concurrency=concurrency,
+                retry_failed=retry_failed,
                 progress=bars("teacher"),
             )
         records = opened.records(run.id)
-        failed = sum(record.answer is None for record in records)
-        _say(f"teacher {run.model}: {len(records)} rows in {store}, {failed} failed")
+        failed = [record for record in records if record.answer is None]
+        _say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
+        if failed and len(failed) == len(records):
+            _fail(f"no row has an answer; the last: {failed[-1].error}")
 
 
 @app.command()
@@ -117,6 +110,7 @@ def import_labels(
     model: Annotated[str, typer.Option(help="the name of the model that answered")],
     task: TaskOption = SAMPLE_TASK,
     store: StoreOption = DEFAULT_STORE,
+    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
 ) -> None:
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
     from ..chains.loading import load_task
@@ -125,7 +119,7 @@ def import_labels(
 
     loaded = load_task(task)
     with _open_store(store) as opened:
-        rows = recorded_rows(labels, task=loaded.name, inputs=loaded.inputs)
+        rows = recorded_rows(labels, task=loaded.name, inputs=loaded.inputs, split=split)
         run = record_labels(loaded, opened, rows, model=model)
         records = opened.records(run.id)
         failed = sum(record.answer is None for record in records)
@@ -151,7 +145,7 @@ def train(
     from ..chains.loading import load_task
     from .training import train as train_student
 
-    with _open_store(store) as opened, step_bars() as bars, _stoppable():
+    with _open_store(store, create=False) as opened, step_bars() as bars, _stoppable():
         folder = train_student(
             load_task(task),
             opened,
@@ -176,8 +170,9 @@ def evaluate(
         list[Path] | None, typer.Option(help="a student's run folder; may be given several times")
     ] = None,
     student: Annotated[
-        str | None, typer.Option(help="evaluate this untuned base model too")
+        str | None, typer.Option(help="the untuned base to show beside; default: the students' own")
     ] = None,
+    no_base: Annotated[bool, typer.Option("--no-base", help="leave the untuned base out")] = False,
     split: SplitsOption = None,
     limit: LimitOption = None,
 ) -> None:
@@ -185,12 +180,14 @@ def evaluate(
     from ..chains.loading import load_task
     from .evaluation import evaluate as evaluate_all
 
-    with _open_store(store) as opened, row_bars() as progress, _stoppable():
+    with _open_store(store, create=False) as opened, row_bars() as progress, _stoppable():
+        loaded = load_task(task)
+        students = run or finished_students(Path("runs"), loaded.name)
         report_data = evaluate_all(
-            load_task(task),
+            loaded,
             opened,
-            students=run or _finished(Path("runs")),
-            base=student,
+            students=students,
+            base=None if no_base else student or base_of(students),
             splits=split,
             limit=limit,
             progress=progress,
@@ -212,7 +209,7 @@ def report(
     from ..chains.loading import load_task
     from .reporting import report as write
 
-    with _open_store(store) as opened:
+    with _open_store(store, create=False) as opened:
         page = write(load_task(task), opened, out, splits=split)
     _say(f"report {page}")
 
@@ -246,7 +243,10 @@ def main() -> None:
             raise
         _lacking(name, extra=EXTRAS[name])
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}; what was stored is kept")
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = error.filename or "the disk"
+        _fail(f"{where}: {error.strerror or error}; what was stored is kept")
     except Exception as error:
         if not isinstance(error, _own_errors()):
             raise
@@ -263,10 +263,17 @@ def _own_errors() -> tuple[type[Exception], ...]:
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
 
 
-def _open_store(path: Path) -> Store:
+def _open_store(path: Path, *, create: bool = True) -> Store:
     from ..store.store import Store
 
-    return Store(path)
+    return Store(path, create=create)
+
+
+def _announce_tracing() -> None:
+    from langsmith.utils import tracing_is_enabled
+
+    if tracing_is_enabled():
+        _say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
 
 
 def _import(
@@ -285,23 +292,6 @@ def _import(
     )
     for line in outcome:
         _say(line)
-
-
-def _own_data(reference: str) -> Path | None:
-    """The data file that the task's own module ships, where it does."""
-    from ..chains.loading import load_attribute
-    from ..chains.task import TaskError
-
-    where = reference.rpartition(":")[0] or reference
-    try:
-        return Path(load_attribute(f"{where}:data", default="data"))
-    except TaskError:
-        return None
-
-
-def _finished(folder: Path) -> list[Path]:
-    """The run folders of students whose training has ended: the card is written last."""
-    return [card.parent for card in sorted(folder.glob("*/understudy.json"))]
 
 
 def _target(text: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..chains.task import Task
 from ..store.rows import Example, Record, Run, Score, fingerprint
 from ..store.store import Store
-from .results import Difference, Disagreement, Report, SplitNote, SystemResult
+from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
 from .runs import now, versions
 from .scoring import PartPair, difference_in_points, paired_parts, split_result
 
@@ -27,8 +27,8 @@ NOTES = (
     "training seed.",
     "agreement is measured against the teacher's labels, accuracy against gold; a student that "
     "agrees with a wrong teacher is wrong.",
-    "Seconds are wall time inside a full batch on the machine that ran the evaluation: they rank "
-    "systems, they do not promise a latency.",
+    "Seconds are wall time per row while others are answered beside it (teacher 8 at a time, "
+    "students 64, baselines 1), the first row's loading included: a throughput, not a latency.",
 )
 
 
@@ -42,7 +42,10 @@ def compare(
     answers = {run.id: {r.example: r for r in store.records(run.id)} for run in systems}
     teacher = next((run for run in systems if run.role == "teacher"), None)
     taught = answers[teacher.id] if teacher else {}
-    floor = next((answers[run.id] for run in systems if run.name == "majority"), None)
+    floor = next(
+        (answers[run.id] for run in systems if (run.role, run.name) == ("baseline", "majority")),
+        None,
+    )
     results = [
         SystemResult(
             name=run.name,
@@ -94,7 +97,7 @@ def _newest_systems(store: Store, task: Task) -> list[Run]:
     """The newest run per role and name: teacher, students, baselines, base, majority last."""
     newest: dict[tuple[str, str], Run] = {}
     for run in store.runs(task=task.name):
-        if run.answers == task.answers:
+        if run.answers == task.answers and any(r.answer for r in store.records(run.id)):
             newest.setdefault((run.role, run.name), run)
     roles = ("teacher", "student", "baseline", "base")
     return sorted(
@@ -110,19 +113,29 @@ def _differences(
     answers: Mapping[str, Mapping[str, Record]],
 ) -> list[Difference]:
     """The student trained with reasoning minus the one trained on labels alone, per split."""
-    students: dict[str, Run] = {}
-    for run in systems:
-        if run.role == "student":
-            students.setdefault(run.target, run)
-    if not {"label", "reason_label"} <= set(students):
+    pair = _twins([run for run in systems if run.role == "student"])
+    if pair is None:
         return []
-    first, second = students["reason_label"], students["label"]
+    first, second = pair
     differences = []
     for split, rows in examples.items():
         pairs = paired_parts(task, rows, answers[first.id], answers[second.id])
         if pairs:
             differences.append(_difference(first, second, split, pairs))
     return differences
+
+
+def _twins(students: Sequence[Run]) -> tuple[Run, Run] | None:
+    """A reasoning and a label-only student of the same base that learnt the same rows."""
+    for first in students:
+        for second in students:
+            same = all(
+                first.parameters.get(fact) == second.parameters.get(fact)
+                for fact in ("base", "rows")
+            )
+            if same and (first.target, second.target) == ("reason_label", "label"):
+                return first, second
+    return None
 
 
 def _difference(
@@ -158,11 +171,9 @@ def _answer(differences: Sequence[Difference]) -> str:
     if not differences:
         return (
             "Whether reasoning helps is not answered: it takes a student trained on labels alone "
-            "and one trained with reasoning, on the same rows."
+            "and one trained with reasoning, of the same base and on the same rows."
         )
-    return "Does the student trained with reasoning beat the label-only one? " + " ".join(
-        difference.sentence for difference in differences
-    )
+    return QUESTION + " " + " ".join(difference.sentence for difference in differences)
 
 
 def _not_learnt(results: Sequence[SystemResult]) -> list[str]:
@@ -187,14 +198,14 @@ def _disagreements(
     *,
     at_most: int = 12,
 ) -> list[Disagreement]:
-    """Rows that a student or the teacher gets wrong where another of them is right."""
+    """Rows to which the teacher and the students that were asked gave different answers."""
     shown = [run for run in systems if run.role in ("teacher", "student")]
     found: list[Disagreement] = []
     for split, rows in examples.items():
         here = 0
         for row in rows:
-            records = {run.name: answers[run.id].get(row.id) for run in shown}
-            given = {name: record.answer if record else None for name, record in records.items()}
+            records = {r.name: answers[r.id][row.id] for r in shown if row.id in answers[r.id]}
+            given = {name: record.answer for name, record in records.items()}
             if len({fingerprint(answer) for answer in given.values()}) < 2:
                 continue
             here += 1
@@ -207,7 +218,7 @@ def _disagreements(
                     inputs=row.inputs,
                     gold=row.gold,
                     answers=given,
-                    reasonings={n: r.reasoning for n, r in records.items() if r and r.reasoning},
+                    reasonings={n: r.reasoning for n, r in records.items() if r.reasoning},
                 )
             )
     return found

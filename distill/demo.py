@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,18 @@ def run_demo(
     """Run it in `folder`; run again, it resumes and labels nothing twice.
 
     `say` prints a line; `bars` and `steps` open progress displays for rows and training steps.
+    `report/demo.json` is the summary of this call: `seconds` and `peak_rss_mb` (MiB) are its own,
+    `resumed` says whether the folder held earlier work. A call that began with nothing and did the
+    whole loop also leaves it as `report/first_demo.json`, which later calls do not touch.
+
+    Raises LabellingError where the folder is somebody else's or another seed's, TrainingError where
+    a training fails.
     """
     from .evaluation import evaluate
     from .reporting import write_report
 
     start = time.perf_counter()
-    _claim(folder, seed)
+    resumed = _claim(folder, seed)
     task = load_task(TASK)
     with MemoryWatch() as memory, Store(folder / "demo.db") as store:
         for line in _import(folder, store, seed):
@@ -77,19 +83,18 @@ def run_demo(
         "seconds": round(time.perf_counter() - start, 1),
         "peak_rss_mb": round(memory.peak_mb),
         "report": str(page),
+        "resumed": resumed,
         "relabelled": relabelled,
         "systems": _systems(report),
     }
-    text = json.dumps(summary, ensure_ascii=False)
-    (folder / "report" / "demo.json").write_text(text + "\n", encoding="utf-8")
-    return DemoResult(report=report, page=page, summary=text)
+    return DemoResult(report=report, page=page, summary=_keep(summary, page.parent))
 
 
 class MemoryWatch:
     """The highest sum of memory over this process and its children, sampled twice a second.
 
-    Proportional set size where the system tells it (Linux), so that shared pages count once;
-    resident size elsewhere.
+    Proportional set size where the system tells it (Linux), so that shared pages count once.
+    Elsewhere (macOS, Windows) resident size: a page that two processes share counts twice.
     """
 
     def __enter__(self) -> MemoryWatch:
@@ -108,24 +113,44 @@ class MemoryWatch:
 
         me = psutil.Process()
         while not self._stop.wait(0.5):
-            total = 0
-            for process in [me, *me.children(recursive=True)]:
+            total, processes = 0, [me]
+            with contextlib.suppress(psutil.Error):  # a child that ends while they are listed
+                processes += me.children(recursive=True)
+            for process in processes:
                 with contextlib.suppress(psutil.Error):
                     memory = process.memory_full_info()
                     total += getattr(memory, "pss", 0) or memory.rss
             self.peak_mb = max(self.peak_mb, total / 2**20)
 
 
-def _claim(folder: Path, seed: int) -> None:
-    """One folder holds the demo of one seed: its rows would mix with another's."""
+def _claim(folder: Path, seed: int) -> bool:
+    """Mark an empty folder as the demo of one seed, or find it so marked; True if it was.
+
+    Another seed's rows would mix with its own, and somebody's own files would be overwritten.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     mark = folder / "seed"
-    if mark.exists() and mark.read_text().strip() != str(seed):
+    if not mark.exists():
+        if any(folder.iterdir()):
+            raise LabellingError(
+                f"{folder} is not empty and holds no demo; choose a new folder for the demo"
+            )
+        mark.write_text(f"{seed}\n", encoding="utf-8")
+        return False
+    found = mark.read_text(encoding="utf-8", errors="replace").strip()
+    if found != str(seed):
         raise LabellingError(
-            f"{folder} holds the demo of seed {mark.read_text().strip()}; "
-            f"choose another folder for seed {seed}"
+            f"{folder} holds the demo of seed {found}; choose another folder for seed {seed}"
         )
-    mark.write_text(f"{seed}\n")
+    return True
+
+
+def _keep(summary: dict[str, Any], folder: Path) -> str:
+    text = json.dumps(summary, ensure_ascii=False)
+    names = ["demo.json"] if summary["resumed"] else ["demo.json", "first_demo.json"]
+    for name in names:
+        (folder / name).write_text(text + "\n", encoding="utf-8")
+    return text
 
 
 def _import(folder: Path, store: Store, seed: int) -> list[str]:
@@ -166,18 +191,32 @@ def _train_side_by_side(folder: Path, seed: int, progress: Callable[[str], Any])
             for target in TARGETS
         }
         shown = {target: progress(f"student {target}") for target in TARGETS}
-        while any(process.poll() is None for process in trainings.values()):
-            for target, show in shown.items():
-                _follow(folder / "runs" / target / "training_log.jsonl", show)
-            time.sleep(0.5)
-        for target, show in shown.items():
-            _follow(folder / "runs" / target / "training_log.jsonl", show)
-            if trainings[target].returncode != 0:
-                said = (folder / f"train-{target}.log").read_text(errors="replace").strip()
-                raise LabellingError(
-                    f"training {target} ended with status {trainings[target].returncode}: "
+        _wait(folder, trainings, shown)
+
+
+def _wait(
+    folder: Path,
+    trainings: Mapping[str, subprocess.Popen[bytes]],
+    shown: Mapping[str, Callable[[int, int, float | None], None]],
+) -> None:
+    """Show every training's steps until all have ended well; TrainingError as soon as one fails."""
+    from .preflight import TrainingError
+
+    running = True
+    while running:
+        statuses = {target: process.poll() for target, process in trainings.items()}
+        for target, status in statuses.items():
+            _follow(folder / "runs" / target / "training_log.jsonl", shown[target])
+            if status:
+                log = folder / f"train-{target}.log"
+                said = log.read_text(encoding="utf-8", errors="replace").strip()
+                raise TrainingError(
+                    f"training {target} ended with status {status}: "
                     f"{said.splitlines()[-1] if said else 'it said nothing'}"
                 )
+        running = None in statuses.values()
+        if running:
+            time.sleep(0.5)
 
 
 @contextlib.contextmanager

@@ -47,14 +47,18 @@ def print_table(report: Report) -> None:
     """Print `exact` of every system on every split, with intervals."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"exact: share of answer parts with every label right ({report.task})")
+    title = f"exact: share of answer parts that are right ({report.task})"
+    table = Table(title=Text(title))  # Text: names of splits and students are no markup
     table.add_column("system")
     for split in report.splits:
-        table.add_column(f"{split.name} (n={split.rows})", justify="right")
+        table.add_column(Text(f"{split.name} (n={split.rows})"), justify="right")
     for system in report.systems:
         results = [system.splits.get(split.name) for split in report.splits]
-        table.add_row(system.name, *(_cell(result.exact if result else None) for result in results))
+        table.add_row(
+            Text(system.name), *(_cell(result.exact if result else None) for result in results)
+        )
     Console().print(table)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def evaluate(
     Raises LabellingError, StudentError, StoreError.
     """
     local = list(_models(task, students, base))  # a folder that is no student is said at once
-    teacher = newest_run(store, task, role="teacher")
+    teacher = teaching_run(store, task)
     names = list(splits) if splits else held_out(store, task)
     examples = [e for name in names for e in store.examples(task.name, split=name, limit=limit)]
     if not examples:
@@ -67,27 +67,29 @@ def evaluate(
     return compare(task, store, splits=names, limit=limit)
 
 
-def newest_run(store: Store, task: Task, *, role: str) -> Run:
-    """The newest run of this role for this task's schema. Raises LabellingError without one."""
-    for run in store.runs(task=task.name, role=role):
-        if run.answers == task.answers:
+def teaching_run(store: Store, task: Task) -> Run:
+    """The newest teacher run that answered rows of split `train`. Raises LabellingError."""
+    for run in store.runs(task=task.name, role="teacher"):
+        taught = store.records(run.id, split="train") if run.answers == task.answers else []
+        if any(record.answer for record in taught):
             return run
-    raise LabellingError(f"task {task.name} has no {role} run in the store; run distill first")
+    raise LabellingError(
+        f"task {task.name} has no teacher's answer to split train in the store; run distill first"
+    )
 
 
 def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, AnswerChain]]:
     pairs = [pair for pair in store.pairs(teacher.id, split="train") if pair[1].answer]
-    if not pairs:
-        raise LabellingError(f"teacher run {teacher.id} answered no row of split train")
     taught_by: dict[str, Any] = {
         "teacher_run": teacher.id,
         "rows": len(pairs),
-        "regularisation": REGULARISATION,
         "labels": fingerprint([[example.id, record.answer] for example, record in pairs]),
     }
-    makers: dict[str, Callable[[Task, Pairs], AnswerChain]] = {"majority": majority_chain}
+    makers: dict[str, tuple[Callable[[Task, Pairs], AnswerChain], dict[str, Any]]] = {
+        "majority": (majority_chain, {})
+    }
     if task.labels:
-        makers["tfidf"] = tfidf_chain
+        makers["tfidf"] = (tfidf_chain, {"regularisation": REGULARISATION})
     return [
         (
             describe_run(
@@ -96,11 +98,11 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
                 name=name,
                 model=name,
                 target="label",
-                parameters=taught_by,
+                parameters=taught_by | recipe,
             ),
             make(task, pairs),
         )
-        for name, make in makers.items()
+        for name, (make, recipe) in makers.items()
     ]
 
 
@@ -111,18 +113,16 @@ def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[
     for folder in students:
         card = read_card(folder)
         student = ChatStudent(model=str(folder))
-        yield _local(
-            task, student, role="student", name=card.name, target=card.target, base=card.base
-        )
+        facts = {"base": card.base, "rows": card.training.get("examples_sha256")}
+        yield _local(task, student, role="student", name=card.name, target=card.target, facts=facts)
     if base is not None:
         untuned = ChatStudent(model=base)
-        yield _local(task, untuned, role="base", name="base", target="reason_label", base=base)
+        facts = {"base": base}
+        yield _local(task, untuned, role="base", name="base", target="reason_label", facts=facts)
 
 
 def _local(
-    task: Task, model: Any, *, role: str, name: str, target: Target, base: str
+    task: Task, model: Any, *, role: str, name: str, target: Target, facts: Mapping[str, Any]
 ) -> LocalModel:
-    run = describe_run(
-        task, role=role, name=name, model=model, target=target, parameters={"base": base}
-    )
+    run = describe_run(task, role=role, name=name, model=model, target=target, parameters=facts)
     return run, answer_chain(task, model), model.close

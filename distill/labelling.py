@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -28,8 +28,13 @@ from ..store.store import Store
 from .runs import describe_run, now
 
 Progress = Callable[[int, int, Record], None]
-FAILURES_IN_A_ROW = 10
-_KEY = re.compile(r"\b(?:sk|pk|hf|gsk|xai|key)[-_][A-Za-z0-9_\-*]{8,}")
+NOTHING_IN_A_ROW = 10  # rows for which the model gave no text at all: nothing was paid
+FAILURES_IN_A_ROW = 25  # rows without a valid answer, paid for or not
+_KEY = re.compile(
+    r"\b(?:sk|pk|hf|gsk|xai|key)[-_][A-Za-z0-9_\-*]{8,}"
+    r"|\bAIza[A-Za-z0-9_\-]{8,}|\bA[KS]IA[A-Z0-9]{8,}"
+    r"|(?i:(?<=\bbearer ))(?=\S*\d)[A-Za-z0-9._~+/=*\-]{8,}"  # not "Bearer authentication"
+)
 
 
 class LabellingError(Exception):
@@ -44,23 +49,34 @@ def label(
     split: str | None = None,
     limit: int | None = None,
     concurrency: int = 8,
+    retry_failed: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """The teacher `model` answers the task's examples (of one split, or of all) into `store`.
 
     The same task, words, schema, model and parameters are the same run: asked again, it only
-    answers what is missing. Works inside a running event loop too. Raises LabellingError,
+    answers what is missing. A failure that was paid for counts as answered unless `retry_failed`.
+    Works inside a running event loop too. Raises LabellingError,
     TaskError, StoreError.
     """
-    run = store.start_run(
-        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
-    )
     examples = store.examples(task.name, split=split, limit=limit)
     if not examples:
         where = f"split {split!r}" if split else "the store"
         raise LabellingError(f"task {task.name} has no examples in {where}; import data first")
     chain = answer_chain(task, model)
-    run_chain(chain, task, store, run, examples, concurrency=concurrency, progress=progress)
+    run = store.start_run(
+        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
+    )
+    run_chain(
+        chain,
+        task,
+        store,
+        run,
+        examples,
+        concurrency=concurrency,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
     return store.run(run.id)
 
 
@@ -72,15 +88,21 @@ def run_chain(
     examples: Sequence[Example],
     *,
     concurrency: int = 8,
+    retry_failed: bool = False,
     progress: Progress | None = None,
 ) -> None:
     """Answer the examples that `run` has not answered yet; each record is stored as it arrives.
 
-    A failed row is a record and the run goes on; after FAILURES_IN_A_ROW rows in a row for which
-    the model gave nothing at all, LabellingError says why. On Ctrl-C no new row is asked and the
-    rows in flight, which are paid for, are still stored; a second Ctrl-C drops them.
+    A failed row is a record and the run goes on; after NOTHING_IN_A_ROW rows in a row for which the
+    model gave nothing at all, or FAILURES_IN_A_ROW without a valid answer, LabellingError says why.
+    With `retry_failed` the rows that failed before are asked again, paid for or not.
+
+    On Ctrl-C no new row is asked and the rows in flight, which are paid for, are still stored; a
+    second Ctrl-C drops them.
     """
     answered = store.answered(run.id)
+    if retry_failed:
+        answered -= {record.example for record in store.records(run.id) if record.answer is None}
     pending = [example for example in examples if example.id not in answered]
     loop = _Loop(chain, task, store, run, total=len(pending), progress=progress)
     run_coroutine(loop.answer_all(pending, concurrency=concurrency))
@@ -93,8 +115,27 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
+    return _run_in_a_thread(coroutine)
+
+
+def _run_in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """In a loop of its own; an interrupt here (a notebook's stop button) cancels it there."""
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def cancellable() -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        running.set_result((asyncio.get_running_loop(), task))
+        return await coroutine
+
     with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        result = pool.submit(asyncio.run, cancellable())
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            loop, task = running.result()
+            loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 class CallLedger(BaseCallbackHandler):
@@ -145,7 +186,7 @@ class _Loop:
         self.chain, self.task, self.store, self.run = chain, task, store, run
         self.total, self.progress = total, progress
         self.done = 0
-        self.failures_in_a_row = 0
+        self.failures_in_a_row = self.nothing_in_a_row = 0
         self.stopped: Exception | None = None
 
     async def answer_all(self, pending: Sequence[Example], *, concurrency: int) -> None:
@@ -196,15 +237,22 @@ class _Loop:
 
     def _count(self, record: Record) -> None:
         self.done += 1
-        nothing = record.answer is None and record.raw is None
-        self.failures_in_a_row = self.failures_in_a_row + 1 if nothing else 0
+        failed, nothing = record.answer is None, record.answer is None and record.raw is None
+        self.failures_in_a_row = self.failures_in_a_row + 1 if failed else 0
+        self.nothing_in_a_row = self.nothing_in_a_row + 1 if nothing else 0
         if self.progress:
             self.progress(self.done, self.total, record)
-        if self.failures_in_a_row >= FAILURES_IN_A_ROW and not self.stopped:
-            self.stopped = LabellingError(
-                f"{self.run.model} gave nothing for {FAILURES_IN_A_ROW} rows in a row, the last: "
-                f"{record.error}; mend that and run again, what is stored is not asked again"
-            )
+        if self.nothing_in_a_row >= NOTHING_IN_A_ROW:
+            self._stop(f"gave nothing for {NOTHING_IN_A_ROW} rows in a row", record, "run again")
+        elif self.failures_in_a_row >= FAILURES_IN_A_ROW:
+            again = "run again with --retry-failed"
+            self._stop(f"gave no valid answer for {FAILURES_IN_A_ROW} rows in a row", record, again)
+
+    def _stop(self, why: str, record: Record, again: str) -> None:
+        self.stopped = self.stopped or LabellingError(
+            f"{self.run.model} {why}, the last: {record.error}; mend that and {again}, "
+            "what is answered is not asked again"
+        )
 
 
 def thought_fields(task: Task, thought: Thought) -> dict[str, Any]:
@@ -225,7 +273,7 @@ def one_line(error: BaseException) -> str:
     """An exception as one line of at most 300 characters, without what looks like a key."""
     text = " ".join(storable(str(error)).split())
     for name, value in os.environ.items():
-        if re.search(r"KEY|TOKEN|SECRET", name) and len(value) >= 8:
+        if re.search(r"KEY|TOKEN|SECRET", name, re.IGNORECASE) and len(value) >= 8:
             text = text.replace(value, "***")
     return f"{type(error).__name__}: {_KEY.sub('***', text)}"[:300]
 

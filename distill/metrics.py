@@ -94,7 +94,7 @@ def part_scores(
     scores = {}
     for name, paths in task.parts.items():
         judged = [path for path in paths if path in task.labels] or list(paths)
-        known = [path for path in judged if _speaks_of(expected, path)]
+        known = [path for path in judged if speaks_of(expected, path)]
         if known:
             scores[name] = given is not None and all(
                 task.comparator(path)(value_at(expected, path), value_at(given, path)) == 1.0
@@ -111,7 +111,8 @@ def percentile(values: Sequence[float], share_of: float) -> float | None:
     return ordered[max(0, math.ceil(share_of * len(ordered)) - 1)]
 
 
-def _speaks_of(expected: Mapping[str, Any], path: str) -> bool:
+def speaks_of(expected: Mapping[str, Any], path: str) -> bool:
+    """Whether a gold says anything at this path; None is something."""
     head, _, last = path.rpartition(".")
     node = value_at(expected, head) if head else expected
     return isinstance(node, Mapping) and last in node

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..chains.task import Task, TaskError
+from ..chains.task import Task, TaskError, value_at
+from ..store.columns import class_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
 from .labelling import thought_fields
@@ -38,13 +40,24 @@ def record_labels(
     return store.run(run.id)
 
 
+def _in_the_tasks_words(task: Task, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer with other writings of a label (case, aliases) as the schema writes it."""
+    data: dict[str, Any] = copy.deepcopy(dict(answer))
+    for path, classes in task.labels.items():
+        head, _, last = path.rpartition(".")
+        node = value_at(data, head) if head else data
+        if isinstance(node, dict) and node.get(last) is not None:
+            node[last] = class_of(node[last], classes, task.aliases)
+    return data
+
+
 def _recorded(task: Task, run: Run, example: Example, output: Mapping[str, Any]) -> Record:
     fields: dict[str, Any] = {}
     answer, reasoning = output.get("answer"), output.get("reasoning")
     if answer is None:
         fields = {"error": str(output.get("error") or "the recorded output has no answer")}
     else:
-        data = dict(answer)
+        data = _in_the_tasks_words(task, answer)
         if reasoning and task.reasoning:
             data[task.reasoning] = reasoning
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import charts, tables
-from .results import Report, SplitNote
+from .results import QUESTION, Report, SplitNote
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..chains.task import Task
     from ..store.store import Store
 
-QUESTION = "Does the student trained with reasoning beat the label-only one?"
 ROLES = ("teacher", "student", "base", "baseline")
 
 # Everything that starts inline markup in CommonMark or GitHub's dialect, and "://" and "www.",
@@ -47,8 +46,14 @@ def report(task: Task, store: Store, folder: Path, *, splits: Sequence[str] | No
     Returns the path of the HTML page. Raises LabellingError, StoreError.
     """
     from .comparing import compare  # a Report renders without LangChain and without a store
+    from .labelling import LabellingError
 
-    return write_report(compare(task, store, splits=splits), folder)
+    result = compare(task, store, splits=splits)
+    if not result.systems:
+        raise LabellingError(
+            f"the store has no answers to held-out rows of task {task.name}; run distill, evaluate"
+        )
+    return write_report(result, folder)
 
 
 def write_report(result: Report, folder: Path) -> Path:

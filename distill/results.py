@@ -8,6 +8,8 @@ from pydantic import Field
 
 from ..store.rows import Row, Score
 
+QUESTION = "Does the student trained with reasoning beat the label-only one?"
+
 
 class LabelResult(Row):
     """One categorical path against gold: `confusion[expected][given]` counts rows."""

@@ -8,7 +8,15 @@ from typing import Any
 
 from ..chains.task import Task, value_at
 from ..store.rows import Example, Record, Score
-from .metrics import clustered_share, label_result, paired_points, part_scores, percentile, share
+from .metrics import (
+    clustered_share,
+    label_result,
+    paired_points,
+    part_scores,
+    percentile,
+    share,
+    speaks_of,
+)
 from .results import LabelResult, SplitResult
 
 Answered = tuple[Example, Record]
@@ -127,6 +135,7 @@ def _fields(task: Task, judged: Sequence[Answered]) -> dict[str, Score]:
                 if record.answer is not None
                 else 0.0
                 for example, record in judged
+                if speaks_of(example.gold or {}, path)
             ]
             fields[path] = clustered_share(scores, [1.0] * len(scores))
     return fields

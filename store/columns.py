@@ -114,6 +114,12 @@ def _writings(classes: Sequence[Any], aliases: Mapping[str, str]) -> dict[str, A
     return others | {_folded(text): value for text, value in exact.items()} | exact
 
 
+def class_of(value: Any, classes: Sequence[Any], aliases: Mapping[str, str]) -> Any:
+    """The class that `value` is another writing of; `value` itself where it is none."""
+    writings, text = _writings(classes, aliases), _written(value)
+    return writings.get(text, writings.get(_folded(text), value))
+
+
 def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 

@@ -39,13 +39,16 @@ class Added(Row):
 class Store:
     """The store in the file `path`, made where there is none; or in memory, for ":memory:".
 
-    Several threads may share one, and several processes may open one file at once. Every method
-    that writes has committed when it returns. Every method raises StoreError, one line, where the
-    file cannot be used: no database, another program's, newer, damaged, read-only, full, locked.
+    `create=False` refuses a path where there is no file. Several threads may share a store, and
+    several processes may open one file at once. Every method that writes has committed when it
+    returns. Every method raises StoreError, one line, where the file cannot be used: no database,
+    another program's, newer, damaged, read-only, full, locked.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = str(path)
+        if not create and not Path(path).exists():
+            raise StoreError(f"there is no store {path}; run distill first, or give --store")
         self._lock = threading.RLock()  # one connection for all threads: no two statements at once
         with self._told():
             self._connection = self._connect()
@@ -132,7 +135,8 @@ class Store:
         """The runs (of a task, of a role), newest first."""
         rows = self._read(
             "select * from runs where (:task is null or task = :task) "
-            "and (:role is null or role = :role) order by started desc, position desc",
+            "and (:role is null or role = :role) "
+            "order by coalesce(finished, started) desc, position desc",
             task=task,
             role=role,
         )

@@ -157,7 +157,7 @@ def test_an_empty_and_a_huge_text_are_left_out_and_the_rest_is_labelled(run, tmp
         (["distill", "--teacher", "nobody:model", "--data", "n.csv"], ("nobody:model",)),
         (["train", "--store", "fresh.db"], ("distill",)),
         (["evaluate", "--store", "fresh.db"], ("distill",)),
-        (["evaluate", "--run", "runs/none"], ("runs/none", "not a student")),
+        (["report", "--store", "typo.db"], ("typo.db", "distill")),
         (["report", "--store", "."], (".",)),
         (["import-labels", "none.jsonl", "--model", "x"], ("none.jsonl",)),
     ],
@@ -166,6 +166,31 @@ def test_a_mistake_is_one_line_that_names_it(run, tmp_path, arguments, words):
     write_rows(tmp_path / "n.csv", NEWS)
     status, _, error = run(*arguments)
     assert_one_line(status, error, *words)
+
+
+def test_a_run_folder_that_is_no_student_is_one_line(run):
+    with Store("understudy.db"):
+        pass
+    status, _, error = run("evaluate", "--run", "runs/none")
+    assert_one_line(status, error, "runs/none", "not a student")
+    assert not Path("typo.db").exists()
+
+
+def test_a_report_on_nothing_is_one_line(run):
+    with Store("understudy.db"):
+        pass
+    status, _, error = run("report")
+    assert_one_line(status, error, "no answers", "evaluate")
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(run, tmp_path):
+    rows = [{**NEWS, "f3": f"Dia {n}.", "split": "x[/b]" if n % 3 else "train"} for n in range(12)]
+    gold = {"f1.polaridade": "Positivo"}
+    data = write_rows(tmp_path / "n.csv", *({**row, **gold} for row in rows))
+    run("distill", "--data", data, "--split-column", "split")
+    status, out, _ = run("evaluate")
+    assert status == 0
+    assert "x[/b]" in out
 
 
 def test_a_student_base_that_does_not_exist_is_one_line(run, tmp_path):

@@ -2,24 +2,134 @@
 
 from __future__ import annotations
 
+import json
+import runpy
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from understudy.chains import load_task
 from understudy.chains.teachers import load_teacher
 from understudy.distill import demo
 from understudy.distill.labelling import LabellingError, label
+from understudy.distill.preflight import TrainingError
 from understudy.store import Store
+
+ROOT = Path(__file__).parents[1]
+SYSTEMS = ("teacher", "label", "reason_label", "tfidf", "base", "majority")
 
 
 def test_one_folder_holds_one_seed(tmp_path):
-    demo._claim(tmp_path / "demo", 0)
-    demo._claim(tmp_path / "demo", 0)
+    assert demo._claim(tmp_path / "demo", 0) is False
+    assert demo._claim(tmp_path / "demo", 0) is True
     with pytest.raises(LabellingError, match="seed 0; choose another folder for seed 1"):
         demo._claim(tmp_path / "demo", 1)
+
+
+def test_somebodys_own_folder_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "news.csv").write_text("mine")
+    with pytest.raises(LabellingError, match="is not empty and holds no demo; choose a new folder"):
+        demo._claim(tmp_path, 0)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("news.csv", "mine")]
+
+
+def test_the_demos_files_do_not_depend_on_the_machines_encoding(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from understudy.distill import demo\n"
+        "folder = Path(sys.argv[1])\n"
+        "demo._claim(folder, 0); demo._claim(folder, 0)\n"
+        "demo._keep({'resumed': True}, folder)"
+    )
+    strict = ["-X", "warn_default_encoding", "-W", "error::EncodingWarning:understudy.distill.demo"]
+    subprocess.run([sys.executable, *strict, "-c", code, str(tmp_path)], check=True)
+
+
+def test_the_cost_of_a_demo_is_that_of_the_run_that_did_all_of_it(tmp_path):
+    (tmp_path / "report").mkdir()
+    cost = runpy.run_path(str(ROOT / "benchmarks" / "seeds.py"))["cost"]
+    resumed = {"resumed": True, "seconds": 20.0, "peak_rss_mb": 700}
+    demo._keep(resumed, tmp_path / "report")
+    assert cost(tmp_path) == {"seconds": None, "peak_rss_mb": None}
+    demo._keep(
+        {"resumed": False, "seconds": 400.0, "peak_rss_mb": 2000, "systems": {}},
+        tmp_path / "report",
+    )
+    demo._keep(resumed, tmp_path / "report")
+    assert cost(tmp_path) == {"seconds": 400.0, "peak_rss_mb": 2000}
+    assert json.loads((tmp_path / "report" / "demo.json").read_text()) == resumed
+
+
+def summary_of_a_demo():
+    """A summary that keeps every promise, just."""
+    splits = {
+        "wild": {"exact": 0.0, "valid": 1.0},
+        "hard": {"exact": 0.62, "valid": 1.0},
+        "test": {"exact": 0.9, "valid": 1.0},
+    }
+    systems = {name: {split: dict(told) for split, told in splits.items()} for name in SYSTEMS}
+    systems["reason_label"]["test"]["exact"] = 0.88
+    systems["base"]["test"] = {"exact": 0.0, "valid": 0.0}
+    told = {"seconds": 1200, "peak_rss_mb": 2999, "resumed": False, "relabelled": 0}
+    return {**told, "systems": systems}
+
+
+def check(path, *arguments):
+    """The exit status of check_demo and its lines but the last, which sums up."""
+    command = [sys.executable, "-m", "benchmarks.check_demo", str(path), *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    return ended.returncode, ended.stdout.splitlines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        ("systems label test exact", 0.8999, "label on test: exact is 0.8999, promised 0.9"),
+        ("systems reason_label test exact", 0.87, "reason_label on test: exact is 0.87, "),
+        ("systems label hard exact", 0.61, "label on hard: exact is 0.61, promised 0.62"),
+        ("systems reason_label hard exact", None, "reason_label on hard: exact is missing"),
+        ("systems label wild valid", 0.9999, "label on wild: valid is 0.9999, promised 1.0"),
+        ("systems base wild", {"valid": 1.0}, "base on wild: exact is missing"),
+        ("relabelled", 1, "relabelled is 1, promised at most 0"),
+        ("peak_rss_mb", 3000, "peak_rss_mb is 3000, promised under 3000"),
+        ("seconds", 1201, "seconds is 1201, promised at most 1200"),
+        ("seconds", None, "seconds is missing"),
+    ],
+)
+def test_a_broken_promise_is_a_line_and_a_failure(tmp_path, where, value, said):
+    summary = summary_of_a_demo()
+    (tmp_path / "demo.json").write_text(json.dumps(summary))
+    assert check(tmp_path / "demo.json") == (0, [])
+    *path, last = where.split()
+    place = summary
+    for name in path:
+        place = place[name]
+    place[last] = value
+    (tmp_path / "demo.json").write_text(json.dumps(summary))
+    status, lines = check(tmp_path / "demo.json")
+    assert status == 1
+    assert len(lines) == 1
+    assert lines[0].startswith(f"check_demo: {said}")
+
+
+def test_a_second_run_must_have_resumed_in_less_than_half_the_time(tmp_path):
+    first, second = tmp_path / "first_demo.json", tmp_path / "demo.json"
+    second.write_text(json.dumps({**summary_of_a_demo(), "resumed": True, "seconds": 200}))
+    missing = f"check_demo: {first} is missing: no run did the whole demo"
+    assert check(second, "--resumed") == (1, [missing])
+    first.write_text(json.dumps({**summary_of_a_demo(), "seconds": 401}))
+    assert check(second, "--resumed") == (0, [])
+    first.write_text(json.dumps({**summary_of_a_demo(), "seconds": 400}))
+    slow = "check_demo: seconds is 200, promised under 200"
+    assert check(second, "--resumed") == (1, [slow])
+    second.write_text(json.dumps({**summary_of_a_demo(), "seconds": 20}))
+    anew = "check_demo: resumed is not true: the demo began anew"
+    assert check(second, "--resumed") == (1, [anew])
 
 
 def test_importing_the_sample_twice_adds_nothing(tmp_path):
@@ -61,10 +171,43 @@ def test_the_memory_of_child_processes_counts():
     assert memory.peak_mb > alone.peak_mb + 150
 
 
+def test_children_that_cannot_be_listed_do_not_end_the_watch(monkeypatch):
+    def refuse(*_, **__):
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "children", refuse)
+    with demo.MemoryWatch() as memory:
+        time.sleep(0.8)
+    assert memory.peak_mb > 10
+
+
+def test_a_training_that_fails_at_once_does_not_wait_for_the_other(tmp_path):
+    (tmp_path / "train-label.log").write_text("understudy: no space\n", encoding="utf-8")
+    codes = {"label": "raise SystemExit(3)", "reason_label": "import time; time.sleep(60)"}
+    trainings = {
+        target: subprocess.Popen([sys.executable, "-c", code]) for target, code in codes.items()
+    }
+    shown = dict.fromkeys(trainings, lambda *step: None)
+    with pytest.raises(TrainingError, match="label ended with status 3: understudy: no space"):
+        demo._wait(tmp_path, trainings, shown)
+    assert trainings["reason_label"].poll() is None
+    trainings["reason_label"].kill()
+    trainings["reason_label"].wait()
+
+
+def test_a_training_does_not_outlive_the_demo(tmp_path):
+    with (
+        pytest.raises(TrainingError, match="the other one"),
+        demo._training(tmp_path, "label", 0, "1") as process,
+    ):
+        raise TrainingError("the other one")
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_a_training_that_fails_is_one_line_with_its_reason(tmp_path):
     with Store(tmp_path / "demo.db"):
         pass  # nothing to learn from
-    with pytest.raises(LabellingError, match="training label ended with status 1: understudy: "):
+    with pytest.raises(TrainingError, match="label ended with status 1: understudy: "):
         demo._train_side_by_side(tmp_path, 0, lambda name: lambda *step: None)
 
 

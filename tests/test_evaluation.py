@@ -6,7 +6,7 @@ import pytest
 
 from understudy.distill.baselines import majority_chain, tfidf_chain
 from understudy.distill.comparing import compare, held_out
-from understudy.distill.evaluation import evaluate
+from understudy.distill.evaluation import evaluate, teaching_run
 from understudy.distill.labelling import LabellingError, label
 from understudy.distill.runs import describe_run
 from understudy.distill.scoring import split_result
@@ -130,6 +130,45 @@ def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, t
             set(record.confidence or {}) == {"mood", "urgent"}
             for record in store.records(student_run.id)
         )
+
+
+def test_a_teacher_that_failed_does_not_take_the_place_of_one_that_answered(labelled):
+    (good,) = labelled.runs(task=news.name, role="teacher")
+    failed = describe_run(news, role="teacher", name="teacher", model="x", target="reason_label")
+    labelled.start_run(failed.model_copy(update={"started": "2099-01-01"}))
+    example = labelled.examples(news.name, split="train")[0]
+    labelled.add_record(
+        Record(run=failed.id, example=example.id, error="401", created="2099-01-01")
+    )
+    assert teaching_run(labelled, news).id == good.id
+    (teacher_shown,) = [s for s in compare(news, labelled).systems if s.role == "teacher"]
+    assert teacher_shown.run == good.id
+
+
+def test_reasoning_is_compared_only_between_students_of_the_same_base_and_rows(labelled):
+    def student(target, rows, model):
+        run = labelled.start_run(
+            describe_run(
+                news,
+                role="student",
+                name=target,
+                model=model,
+                target=target,
+                parameters={"base": "b", "rows": rows},
+            )
+        )
+        for example in labelled.examples(news.name, split="test"):
+            labelled.add_record(
+                Record(run=run.id, example=example.id, answer=example.gold, created="2026-01-01")
+            )
+
+    student("label", "some", "m1")
+    student("reason_label", "others", "m2")
+    assert compare(news, labelled).differences == []
+    assert "of the same base and on the same rows" in compare(news, labelled).answer
+    student("reason_label", "some", "m3")
+    (test,) = [d for d in compare(news, labelled).differences if d.split == "test"]
+    assert (test.points.value, test.wins, test.losses) == (0.0, 0, 0)
 
 
 def test_without_a_teacher_the_error_says_what_to_run():

@@ -21,6 +21,7 @@ from pydantic import Field
 from understudy.chains import Task, answer_chain
 from understudy.distill.labelling import (
     FAILURES_IN_A_ROW,
+    NOTHING_IN_A_ROW,
     LabellingError,
     label,
     one_line,
@@ -146,9 +147,48 @@ def test_a_teacher_that_fails_on_every_row_stops_and_says_why(store):
         LabellingError, match=r"nothing for 10 rows in a row.*Incorrect API key"
     ) as e:
         label(task, model, store, concurrency=4)
-    assert FAILURES_IN_A_ROW <= len(model.asked) <= FAILURES_IN_A_ROW + 4
+    assert NOTHING_IN_A_ROW <= len(model.asked) <= NOTHING_IN_A_ROW + 4
     assert "verysecret" not in str(e.value)
     assert "\n" not in str(e.value)
+
+
+def test_a_teacher_that_answers_rubbish_on_every_row_stops_and_can_be_asked_again(store):
+    store.add_examples(examples(60))
+    rubbish = Scripted(reply=lambda text, count: {"raciocinio": "não sei"})
+    with pytest.raises(LabellingError, match=r"no valid answer for 25 rows.*--retry-failed"):
+        label(task, rubbish, store, concurrency=1)
+    assert len(rubbish.asked) == FAILURES_IN_A_ROW
+    mended = Scripted(reply=good)
+    run = label(task, mended, store, retry_failed=True)
+    assert len(mended.asked) == 60
+    assert all(record.answer for record in store.records(run.id))
+    assert {record.attempts for record in store.records(run.id)} == {1, 2}  # what was paid counts
+
+
+def test_an_interrupt_in_a_notebook_asks_no_new_row():
+    """The stop button raises in the cell's thread while the loop runs in another."""
+    code = textwrap.dedent(
+        """
+        import asyncio, os, signal, sys, threading, time
+        from understudy.distill.labelling import run_coroutine
+        asked = []
+        async def job():
+            for number in range(100):
+                asked.append(number)
+                await asyncio.sleep(0.05)
+        async def cell():
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                run_coroutine(job())
+            except KeyboardInterrupt:
+                print("stopped", len(asked) < 50)
+        asyncio.new_event_loop().run_until_complete(cell())  # as a notebook does
+        """
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "stopped True" in ended.stdout, ended.stderr
 
 
 def test_keys_do_not_reach_a_record(monkeypatch):
@@ -201,6 +241,16 @@ def test_a_recorded_teacher_is_a_run_like_any_other(store):
     assert run.model == "somebody-540B"
     assert record_labels(task, store, rows, model="somebody-540B").id == run.id
     assert len(store.records(run.id)) == 2
+
+
+def test_recorded_labels_in_other_writings_are_the_schemas(store):
+    (example,) = examples(1)
+    part = {"polaridade": "neutro", "emocao": "Surpreza"}
+    answer = {"f1": part, "f2": dict(part), "f3": dict(part)}
+    run = record_labels(task, store, [(example, {"answer": answer})], model="m")
+    (record,) = store.records(run.id)
+    assert record.answer is not None
+    assert record.answer["f1"] == {"polaridade": "Neutro", "emocao": "Surpresa"}
 
 
 def test_a_store_that_cannot_write_stops_the_run(store):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from understudy.chains import TaskError, load_task
+from understudy.chains.teachers import load_teacher
 
 TASK_FILE = """
 from typing import Literal
@@ -59,3 +60,49 @@ def test_a_reference_to_no_task_is_refused_in_one_line(
     with pytest.raises(TaskError, match=says) as refusal:
         load_task(reference.format(folder=task_file.parent))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "says", "cause"),
+    [
+        (
+            "x = 1\ntask = (\n",
+            "broken.py:2 cannot be loaded: SyntaxError: .*never closed",
+            SyntaxError,
+        ),
+        (
+            "x = 1\n\nint('a\\nb')\n",
+            "broken.py:3 cannot be loaded: ValueError: invalid",
+            ValueError,
+        ),
+        (
+            "def f():\n    raise KeyError\nf()\n",
+            "broken.py:3 cannot be loaded: KeyError;",
+            KeyError,
+        ),
+        ("import nowhere_at_all\n", "broken.py:1 .*No module named 'nowhere_at_all'", ImportError),
+        ("x = '\\0'\n\0", "broken.* cannot be loaded: .*null bytes", Exception),
+    ],
+)
+def test_a_file_that_does_not_load_is_one_line_that_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, says: str, cause: type[Exception]
+) -> None:
+    (tmp_path / "broken.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "broken.py"
+    for load in (
+        lambda: load_task(f"{path}:task"),
+        lambda: load_task("broken:task"),
+        lambda: load_teacher(f"{path}:teacher", task="mood.py"),
+    ):
+        with pytest.raises(TaskError, match=says) as refusal:
+            load()
+        assert "\n" not in str(refusal.value)
+        assert isinstance(refusal.value.__cause__, cause)
+
+
+def test_what_a_task_says_about_itself_is_passed_on(task_file: Path) -> None:
+    source = TASK_FILE.replace("schema=Mood", "schema=Mood, reasoning='why'")
+    task_file.write_text(source, encoding="utf-8")
+    with pytest.raises(TaskError, match=r"^task mood: the schema Mood has no field 'why'"):
+        load_task(str(task_file))

@@ -113,6 +113,10 @@ def test_make_passes_spaces_and_quotes_and_only_what_was_given(stage: Path) -> N
         *("--task", 'my "own" task\'s.py:task'),
         *("--data", "a b.csv"),
     ]
+    assert make(stage, "distill", "SPLIT_COLUMN=my split", "BASE_URL=http://[::1]:8080/v1") == [
+        *("distill", "--split-column", "my split"),
+        *("--base-url", "http://[::1]:8080/v1"),
+    ]
     assert make(stage, "train", "STUDENT=embedded", "TARGET=label", "RUN=runs/a b", "SEED=3") == [
         *("train", "--student", "embedded", "--target", "label"),
         *("--out", "runs/a b", "--seed", "3"),
@@ -125,3 +129,44 @@ def test_make_evaluate_takes_several_runs_or_one_with_a_space(stage: Path) -> No
     assert two == ["evaluate", "--run", "runs/a", "--run", "runs/b"]
     (stage / "runs" / "a b").mkdir(parents=True)
     assert make(stage, "evaluate", "RUN=runs/a b") == ["evaluate", "--run", "runs/a b"]
+
+
+def test_every_marker_is_worn_by_a_test() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    markers = [line.split(":")[0] for line in PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]]
+    assert [marker for marker in markers if f"pytest.mark.{marker}" not in tests] == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "status", "asked"),
+    [
+        ("nothing", 0, ["check", "demo", "promises", "demo", "promises --resumed"]),
+        ("check", 1, ["check", "demo", "promises", "demo", "promises --resumed"]),
+        ("promises", 1, ["check", "demo", "promises"]),
+        ("promises --resumed", 1, ["check", "demo", "promises", "demo", "promises --resumed"]),
+    ],
+)
+def test_ci_checks_the_code_and_the_promises_of_two_demos(
+    tmp_path: Path, failing: str, status: int, asked: list[str]
+) -> None:
+    """With a `make`, a Python and a browser that only write down what they are asked."""
+    log = tmp_path / "asked"
+    for name in (".ci", "bin", ".venv/bin", "demo"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci")
+    told = f'echo "$asked" >>"{log}"; [ "$asked" != "{failing}" ]\n'
+    look = f'[ "$CI $UNDERSTUDY_CHROMIUM" = "true {tmp_path}/bin/chromium" ] || exit 9\n'
+    commands = {
+        "bin/make": f'#!/bin/sh\n{look}asked="$*"; {told}',
+        "bin/chromium": "#!/bin/sh\n",
+        ".venv/bin/python": f'#!/bin/sh\nset -- $*; shift 3; asked="promises${{*:+ $*}}"; {told}',
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [tmp_path / ".ci" / "run"], env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, log.read_text().splitlines()) == (status, asked)
+    assert not (tmp_path / "demo").exists()

@@ -14,12 +14,13 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import BaseModel, Field
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.chains import Task, Thought, answer_chain
 from understudy.chains.student import (
@@ -177,21 +178,21 @@ def test_messages_that_are_not_text_are_refused(student: ChatStudent, message: A
 
 
 def test_structured_output_takes_classes_and_schemas(student: ChatStudent, tiny_task: Task) -> None:
-    schema = tiny_task.json_schema("label")
+    schema = tiny_task.json_schema("reason_label")
 
     model = student.with_structured_output(tiny_task.schema).invoke("Frase: tudo bem")
     plain = student.with_structured_output(schema).invoke("Frase: tudo bem")
     whole = student.with_structured_output(schema, include_raw=True).invoke("Frase: tudo bem")
 
     assert isinstance(model, tiny_task.schema)
-    assert set(plain) == {"mood", "urgent"}
+    assert tiny_task.schema.model_validate(plain) == model
     assert whole["parsed"] == plain
     assert whole["parsing_error"] is None
     assert json.loads(whole["raw"].content) == plain
 
 
 def test_an_answer_says_who_gave_it_and_what_it_took(student: ChatStudent, tiny_task: Task) -> None:
-    raw = student.with_structured_output(tiny_task.json_schema("label"), include_raw=True).invoke(
+    raw = student.with_structured_output(tiny_task.schema, include_raw=True).invoke(
         "Frase: tudo bem"
     )["raw"]
     prompt = prompt_ids(student.engine.tokenizer, [HumanMessage("Frase: tudo bem")])
@@ -261,6 +262,71 @@ def test_a_student_refuses_other_words_and_other_answers(
     for task, what in ((reworded, "student prompt"), (reshaped, "answer schema")):
         with pytest.raises(StudentError, match=f"tiny-student learnt the {what}"):
             answer_chain(task, student)
+
+
+class Titled(BaseModel):
+    """The shape of conftest's Mood under other words."""
+
+    model_config = ConfigDict(title="Other")
+    reasoning: str = Field(max_length=40, description="why", title="Because")
+    mood: Literal["Alegria", "Medo", "Neutro", "Emoção"]
+    urgent: bool
+
+
+class Wider(Titled):
+    """One label more than the student learnt."""
+
+    mood: Literal["Alegria", "Medo", "Neutro", "Emoção", "Raiva"]  # type: ignore[assignment]
+
+
+def test_a_student_serves_only_the_schema_it_learnt(
+    tiny_task: Task, tiny_base: Path, student: ChatStudent
+) -> None:
+    assert isinstance(student.with_structured_output(Titled).invoke("Frase: oi"), Titled)
+    for schema, named in (
+        (Wider, r"not as Other \w{16} \(reasoning, mood, urgent\)"),
+        (tiny_task.json_schema("label"), r"not as Mood \w{16} \(mood, urgent\)"),
+    ):
+        learnt = r"tiny-student learnt .* as Mood \w{16} \(reasoning, mood, urgent\), "
+        with pytest.raises(StudentError, match=learnt + named) as refusal:
+            student.with_structured_output(schema)
+        assert "\n" not in str(refusal.value)
+    bare = ChatStudent(model=str(tiny_base)).with_structured_output(Wider)
+    assert isinstance(bare.invoke("Frase: oi"), Wider)
+
+
+def test_a_student_of_labels_gives_its_tasks_own_class_without_a_reasoning(
+    tiny_task: Task, copied: Path
+) -> None:
+    recarded(copied, target="label", answer_schema=tiny_task.json_schema("label"))
+    student = ChatStudent(model=str(copied))
+    prompt = tiny_task.student_prompt
+
+    answer = (prompt | student.with_structured_output(tiny_task.schema)).invoke(SENTENCES[0])
+    plain = student.with_structured_output(tiny_task.json_schema("label"))
+
+    assert isinstance(answer, tiny_task.schema)
+    assert answer.model_dump() == {"reasoning": None, **(prompt | plain).invoke(SENTENCES[0])}
+    assert (
+        answer.model_dump()
+        == answer_chain(tiny_task, student).invoke(SENTENCES[0]).answer.model_dump()
+    )
+    for other in (Titled, tiny_task.json_schema("reason_label")):
+        with pytest.raises(StudentError, match=r"learnt .* \(mood, urgent\), not as"):
+            student.with_structured_output(other)
+    student.close()
+
+
+def test_a_schema_with_parts_is_known_however_it_is_written(copied: Path) -> None:
+    from understudy.examples.news.task import task
+
+    recarded(copied, answer_schema=task.json_schema("reason_label"), answers=task.answers)
+    student = ChatStudent(model=str(copied))
+    written_out = convert_to_json_schema(task.schema)  # LangChain fills the references in
+    assert "$defs" not in written_out
+
+    for schema in (task.schema, task.json_schema("reason_label"), written_out):
+        assert student.with_structured_output(schema) is not None
 
 
 def test_a_student_copies_and_pickles_without_its_weights(student: ChatStudent) -> None:

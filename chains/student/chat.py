@@ -205,12 +205,16 @@ class ChatStudent(BaseChatModel):
         """Answers are instances of a pydantic class, or dicts for a JSON schema, and always valid.
 
         `include_raw` gives {"raw", "parsed", "parsing_error"}. The only method is "json_schema":
-        the grammar enforces it.
+        the grammar enforces it. A trained student serves the schema it learnt and refuses others
+        (see StudentCard.read_as); a bare base takes any.
         """
         if method != "json_schema" or kwargs.keys() - {"strict"}:
             extra = ", ".join(sorted(kwargs)) or f"method {method}"
             raise StudentError(f"a student does not take {extra}; use method='json_schema'")
-        shape = convert_to_json_schema(schema)
+        if self.card is None:
+            shape = convert_to_json_schema(schema)
+        else:
+            schema, shape = self.card.read_as(schema), self.card.answer_schema
         named = {"name": shape.get("title", "answer"), "schema": shape}
         model = self.bind(
             response_format={"type": "json_schema", "json_schema": named},
