@@ -5,8 +5,9 @@
 FOLDER holds esnli_palm_pool.jsonl and esnli_palm_test.jsonl, the recorded outputs published with
 google-research/distilling-step-by-step (Apache-2.0). Through the ordinary commands, 2,000 rows of
 the pool train a label and a reason_label student of the embedded base, and TF-IDF; 1,000 rows of
-the test file judge them by the human gold. The last line is one JSON object: {"rows": .., "systems": {name: {"exact": ..,
-"low": .., "high": .., "valid": ..}}, "learnt": {name: true or false}, "difference": {..}}.
+the test file judge them by the human gold. The last line is one JSON object: {"rows": ..,
+"systems": {name: {"exact": .., "low": .., "high": .., "valid": ..}}, "learnt": {name: true or
+false}, "difference": {..}, "answer": ..}.
 """
 
 from __future__ import annotations

@@ -40,25 +40,32 @@ class TrainingRows:
 
 
 def training_rows(
-    task: Task, pairs: Iterable[tuple[Example, Record]], *, target: Target
+    task: Task,
+    pairs: Sequence[tuple[Example, Record]],
+    *,
+    target: Target,
+    end_token: str | None = None,
 ) -> TrainingRows:
     """The pairs of one teacher run that can teach `target`, as rows in the student's own words.
 
-    Left out and counted: a failed record, `reason_label` without a reasoning, an answer that does
-    not fit the task's schema.
+    Both targets learn the same rows: as soon as one record can teach `reason_label`, a record that
+    cannot is left out for `label` too. Left out and counted: a failed record, one without a
+    reasoning, one that does not fit the task's schema, one that holds `end_token` (the student's
+    end of sequence) as text, at which the student would stop.
     """
+
+    def obstacle(record: Record, taught: Target) -> str | None:
+        return _obstacle(task, record, taught, end_token)
+
+    reasoned = any(obstacle(record, "reason_label") is None for _, record in pairs)
+    widest: Target = "reason_label" if reasoned else target
     rows: list[TrainingRow] = []
     left_out: Counter[str] = Counter()
     for example, record in pairs:
-        if record.answer is None:
-            left_out["the teacher failed"] += 1
-        elif target == "reason_label" and task.reasoning and not record.reasoning:
-            left_out["no reasoning"] += 1
+        if why := obstacle(record, widest):
+            left_out[why] += 1
         else:
-            try:
-                rows.append(_row(task, example, record, target))
-            except TaskError:
-                left_out["the answer does not fit the schema"] += 1
+            rows.append(_row(task, example, record, target))
     return TrainingRows(tuple(rows), dict(left_out))
 
 
@@ -89,6 +96,21 @@ def rows_sha256(rows: Iterable[TrainingRow]) -> str:
 def examples_sha256(rows: Iterable[TrainingRow]) -> str:
     """SHA-256 over the sorted example ids: equal for two targets taught from the same rows."""
     return _sha256(sorted(row.example for row in rows))
+
+
+def _obstacle(task: Task, record: Record, target: Target, end_token: str | None) -> str | None:
+    """Why this record cannot teach `target`, None where it can."""
+    if record.answer is None:
+        return "the teacher failed"
+    if target == "reason_label" and task.reasoning and not record.reasoning:
+        return "no reasoning"
+    try:
+        completion = task.completion(record.answer, reasoning=record.reasoning, target=target)
+    except TaskError:
+        return "the answer does not fit the schema"
+    if end_token and end_token in completion:
+        return f"it holds the end token {end_token} as text"
+    return None
 
 
 def _row(task: Task, example: Example, record: Record, target: Target) -> TrainingRow:

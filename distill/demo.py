@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..chains.loading import load_task
-from ..chains.task import TARGETS, Task
+from ..chains.task import TARGETS, Target, Task
 from ..chains.teachers import load_teacher
 from ..store.rows import Run
 from ..store.store import Store
@@ -196,8 +196,8 @@ def _train_side_by_side(folder: Path, seed: int, progress: Callable[[str], Any])
 
 def _wait(
     folder: Path,
-    trainings: Mapping[str, subprocess.Popen[bytes]],
-    shown: Mapping[str, Callable[[int, int, float | None], None]],
+    trainings: Mapping[Target, subprocess.Popen[bytes]],
+    shown: Mapping[Target, Callable[[int, int, float | None], None]],
 ) -> None:
     """Show every training's steps until all have ended well; TrainingError as soon as one fails."""
     from .preflight import TrainingError

@@ -99,6 +99,8 @@ def build_trainer(
         callbacks=[watcher],
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    # peft would write its empty form over a README.md that somebody put into the run folder.
+    trainer.model.create_or_update_model_card = lambda *_: None
     # trl casts QLoRA adapters to bfloat16: slower on a CPU, and a resumed run would differ.
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:

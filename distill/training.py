@@ -75,13 +75,12 @@ def train(
     lesson = prepare(task, store, base=base, target=target, teacher_run=teacher_run, limit=limit)
     schedule = _schedule(base, epochs, learning_rate, batch_size=batch_size, seed=seed)
     settings = _settings(task, lesson, schedule, base=base, target=target)
-    with failures_told(folder):
-        if claim(folder, settings):
-            return folder
-        state = _learn(folder, lesson, schedule, base=base, progress=progress)
-        facts = _facts(settings, lesson, state, folder)
-        write_card(folder, _card(task, folder, base=base, target=target, training=facts))
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    with failures_told(folder), claim(folder, settings) as finished:
+        if not finished:
+            state = _learn(folder, lesson, schedule, base=base, progress=progress)
+            facts = _facts(settings, lesson, state, folder)
+            write_card(folder, _card(task, folder, base=base, target=target, training=facts))
+            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return folder
 
 
@@ -100,19 +99,20 @@ def prepare(
     """
     _check_asked(task, target, limit)
     teacher = _teacher(task, store, teacher_run)
-    found = training_rows(task, store.pairs(teacher.id, split="train"), target=target)
+    folder = base_folder(base)
+    tokenizer = load_tokenizer(folder, base)
+    options: dict[str, Any] = {"target": target, "end_token": tokenizer.eos_token}
+    found = training_rows(task, store.pairs(teacher.id, split="train"), **options)
+    checks = training_rows(task, store.pairs(teacher.id, split="validation"), **options)
     taught = TrainingRows(found.rows[:limit], found.left_out)
     if not taught.rows:
         raise TrainingError(
             f"no answer of teacher run {teacher.id} can teach {target}: {_counted(found.left_out)}"
         )
-    folder = base_folder(base)
-    tokenizer = load_tokenizer(folder, base)
     encoded = tokenised(tokenizer, taught.rows)
     checked = preflight(
         task, tokenizer, taught.rows, encoded, target=target, context=_context(folder)
     )
-    checks = training_rows(task, store.pairs(teacher.id, split="validation"), target=target)
     validation = [
         ids
         for ids in tokenised(tokenizer, checks.rows[:VALIDATION_ROWS])
@@ -221,7 +221,6 @@ def _learn(
         trainer.model.peft_config["default"].base_model_name_or_path = _base_name(base)
         trainer.model.save_pretrained(folder, save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's empty form
     return trainer.state
 
 

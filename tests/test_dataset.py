@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from understudy.chains import Task, answer_chain
 from understudy.chains.student.rendering import prompt_ids
 from understudy.chains.student.weights import load_tokenizer
+from understudy.chains.task import TARGETS
 from understudy.distill.dataset import (
     examples_sha256,
     rows_sha256,
@@ -110,9 +111,41 @@ def test_rows_that_cannot_teach_are_counted_with_the_reason(tiny_task: Task):
         "no reasoning": 1,
         "the answer does not fit the schema": 2,
     }
+
+
+def test_both_targets_learn_the_same_rows_once_one_record_has_a_reasoning(tiny_task: Task):
+    pairs = [
+        pair("a", reasoning=None),
+        pair("b", reasoning=""),
+        pair("c"),
+        pair("d", reasoning="longer than the forty characters it may have"),
+        pair("e", reasoning="ends </s> early"),
+        pair("f"),
+    ]
+    label, reasoned = (
+        training_rows(tiny_task, pairs, target=target, end_token="</s>") for target in TARGETS
+    )
+    assert examples_sha256(label.rows) == examples_sha256(reasoned.rows)
+    assert [row.example for row in label.rows] == [pairs[2][0].id, pairs[5][0].id]
+    assert (
+        label.left_out
+        == reasoned.left_out
+        == {
+            "no reasoning": 2,
+            "the answer does not fit the schema": 1,
+            "it holds the end token </s> as text": 1,
+        }
+    )
+
+
+def test_labels_recorded_without_any_reasoning_teach_the_label_target_alone(tiny_task: Task):
+    pairs = [pair("a", reasoning=None), pair("b", reasoning=None), pair("c", answer=None)]
     label = training_rows(tiny_task, pairs, target="label")
-    assert [row.example for row in label.rows] == [pairs[i][0].id for i in (0, 2, 4)]
-    assert label.left_out == {"the teacher failed": 1, "the answer does not fit the schema": 1}
+    assert [row.example for row in label.rows] == [pairs[0][0].id, pairs[1][0].id]
+    assert label.left_out == {"the teacher failed": 1}
+    reasoned = training_rows(tiny_task, pairs, target="reason_label")
+    assert reasoned.rows == ()
+    assert reasoned.left_out == {"no reasoning": 2, "the teacher failed": 1}
 
 
 def test_the_digests_know_rows_apart_but_not_their_order(tiny_task: Task):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from understudy.chains import load_task
+from understudy.chains.task import Target
 from understudy.chains.teachers import load_teacher
 from understudy.distill import demo
 from understudy.distill.labelling import LabellingError, label
@@ -183,7 +184,10 @@ def test_children_that_cannot_be_listed_do_not_end_the_watch(monkeypatch):
 
 def test_a_training_that_fails_at_once_does_not_wait_for_the_other(tmp_path):
     (tmp_path / "train-label.log").write_text("understudy: no space\n", encoding="utf-8")
-    codes = {"label": "raise SystemExit(3)", "reason_label": "import time; time.sleep(60)"}
+    codes: dict[Target, str] = {
+        "label": "raise SystemExit(3)",
+        "reason_label": "import time; time.sleep(60)",
+    }
     trainings = {
         target: subprocess.Popen([sys.executable, "-c", code]) for target, code in codes.items()
     }

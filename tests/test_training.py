@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-import resource
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import pytest
 
 from understudy.chains import Task
 from understudy.chains.student.card import read_card
+from understudy.chains.task import TARGETS
 from understudy.distill.qlora import default_schedule, parameter_count
+from understudy.distill.run_folder import failures_told
 from understudy.distill.training import TrainingError, prepare, train
 from understudy.store import Example, Record, Run, Store, example_id
 
@@ -83,10 +88,10 @@ def test_a_run_folder_holds_the_adapter_its_card_and_no_pickle(tune, tiny_task, 
         "adapter_config.json",
         "adapter_model.safetensors",
         "chat_template.jinja",
-        "settings.json",
         "tokenizer.json",
         "tokenizer_config.json",
         "training_log.jsonl",
+        "training_settings.json",
         "understudy.json",
     ]
     card = read_card(folder)
@@ -226,12 +231,102 @@ def test_a_folder_with_another_student_is_left_alone(tune, store, tiny_task):
         tune()
 
 
-def test_a_folder_that_is_not_a_run_folder_is_left_alone(tune, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("thesis.doc", "years of work"),
+        ("settings.json", '{"mine": 1}'),
+        ("training_settings.json", '{"seed": 0}'),
+        ("training_settings.json", "[]"),
+        ("training_settings.json", "{"),
+    ],
+)
+def test_a_folder_that_is_not_a_run_folder_is_left_alone(tune, tmp_path, name, text):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "thesis.doc").write_text("years of work")
+    (tmp_path / "run" / name).write_text(text)
     with pytest.raises(TrainingError, match="is not empty and not a run folder"):
         tune()
-    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["thesis.doc"]
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == [name]
+    assert (tmp_path / "run" / name).read_text() == text
+
+
+def test_a_readme_put_into_the_run_folder_stays_as_it_is(tune, tmp_path):
+    readme = tmp_path / "run" / "README.md"
+    folder = tune(progress=lambda *_: readme.write_text("my notes"))
+    assert (folder / "README.md").read_text() == "my notes"
+
+
+def test_a_second_training_into_the_folder_is_refused_and_the_first_goes_on(tune, tmp_path):
+    refused: list[str] = []
+
+    def try_another(step: int, *_: Any) -> None:
+        torn = tmp_path / "run" / "checkpoints" / "checkpoint-99"  # as one that is being written
+        if step == 1:
+            torn.mkdir(parents=True)
+            with pytest.raises(TrainingError, match="is being trained by another process") as said:
+                tune()
+            refused.append(str(said.value))
+            assert torn.is_dir()
+            torn.rmdir()
+
+    folder = tune(progress=try_another)
+    assert len(refused) == 1
+    assert "\n" not in refused[0]
+    assert not (folder / "training.lock").exists()
+    assert adapter_of(folder) == adapter_of(tune("other"))
+
+
+def test_the_lock_of_a_killed_process_is_taken_over_and_that_of_a_living_one_is_not(tune, tmp_path):
+    import psutil
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        lock = f"{process.pid} {psutil.Process(process.pid).create_time()}"
+        (folder / "training.lock").write_text(lock)
+        with pytest.raises(TrainingError, match="is being trained by another process"):
+            tune()
+        assert (folder / "training.lock").read_text() == lock
+        process.kill()
+    assert len(losses_of(tune())) == 2
+    reborn = tmp_path / "reborn"  # the same pid, given out again
+    reborn.mkdir()
+    (reborn / "training.lock").write_text(f"{os.getpid()} 12345.0")
+    assert len(losses_of(tune("reborn"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "run cannot be written: No space left"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory: .*Cannot allocate"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory: CUDA"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you"), "out of memory: Default"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: Default"),
+        (MemoryError(), "out of memory: MemoryError; give a smaller batch size"),
+        (RuntimeError("[enforce fail at inline_container.cc] . unexpected pos 64"), "whole; free"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(tmp_path, error, message):
+    with pytest.raises(TrainingError, match=message) as caught, failures_told(tmp_path / "run"):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("unsupported memory format option Preserve"),
+        RuntimeError("an illegal memory access was encountered"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        TimeoutError("timed out"),
+        OSError("no such model"),
+    ],
+)
+def test_what_is_neither_disk_nor_memory_stays_what_it_is(tmp_path, error):
+    with pytest.raises(type(error)) as caught, failures_told(tmp_path):
+        raise error
+    assert caught.value is error
 
 
 def test_settings_may_change_while_nothing_is_learnt_yet(tune):
@@ -247,6 +342,7 @@ def test_a_file_where_the_folder_should_be_is_one_line(tune, tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_the_training_goes_on_afterwards(tune):
+    resource = pytest.importorskip("resource")  # not on Windows
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
@@ -264,6 +360,39 @@ def test_without_a_teacher_it_says_how_to_get_one(tune, tiny_task, tiny_base, tm
     assert str(caught.value) == (
         "task tiny: no teacher has answered its split train under this answer schema; "
         "label it first (understudy distill), or name a teacher_run of an older schema"
+    )
+
+
+def test_both_targets_are_taught_the_same_rows_of_a_patchy_teacher(store, tiny_task, tiny_base):
+    with Store(":memory:") as patchy:
+        patchy.start_run(store.run("t1"))
+        for i, (example, record) in enumerate(store.pairs("t1", split="train")):
+            patchy.add_examples([example])
+            odd = {3: None, 5: "fim </s>"}
+            patchy.add_record(record.model_copy(update={"reasoning": odd.get(i, record.reasoning)}))
+        label, reasoned = (
+            prepare(tiny_task, patchy, base=str(tiny_base), target=target, limit=12).taught
+            for target in TARGETS
+        )
+    assert [row.example for row in label.rows] == [row.example for row in reasoned.rows]
+    assert len(label.rows) == 12
+    left_out = {"no reasoning": 1, "it holds the end token </s> as text": 1}
+    assert label.left_out == reasoned.left_out == left_out
+
+
+def test_a_teacher_without_any_reasoning_teaches_labels_and_says_it_has_none(
+    store, tiny_task, tiny_base
+):
+    with Store(":memory:") as mute:
+        mute.start_run(store.run("t1"))
+        for example, record in store.pairs("t1", split="train"):
+            mute.add_examples([example])
+            mute.add_record(record.model_copy(update={"reasoning": None}))
+        assert len(prepare(tiny_task, mute, base=str(tiny_base)).taught.rows) == 16
+        with pytest.raises(TrainingError) as caught:
+            prepare(tiny_task, mute, base=str(tiny_base), target="reason_label")
+    assert str(caught.value) == (
+        "no answer of teacher run t1 can teach reason_label: no reasoning (16)"
     )
 
 
