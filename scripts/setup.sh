@@ -64,5 +64,5 @@ if has_torch; then # whichever build it is, it stays
 else
     cp constraints.txt .venv/constraints.txt
 fi
-install -c .venv/constraints.txt setuptools
+install --no-warn-conflicts -c .venv/constraints.txt setuptools # torch lacks its own until the next line
 install -c .venv/constraints.txt --no-build-isolation -e '.[dev]'
