@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,8 @@ def load_teacher(
 
     Raises TaskError where there is no such teacher or its package is not installed.
     """
+    if not reference:
+        raise TaskError("no teacher is named; give offline, provider:model, or file.py:name")
     if reference == "offline":
         where = task.rpartition(":")[0] or task
         return _chat_model(load_attribute(f"{where}:teacher", default="teacher"), reference)
@@ -41,8 +44,7 @@ def load_teacher(
 
     options: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
     try:
-        model: BaseChatModel = init_chat_model(reference, **options)
-        return model
+        return _chat_model(init_chat_model(reference, **options), reference)
     except ImportError as error:
         raise TaskError(f"teacher {reference}: {_first_line(error)}") from error
     except Exception as error:  # every provider has errors of its own for a missing key
@@ -68,9 +70,9 @@ def model_parameters(model: BaseChatModel) -> dict[str, Any]:
     reasoning={"effort": "high"}, are told apart by one fingerprint, "nested".
     """
     parameters = {"kind": model._llm_type, **model._identifying_params}
-    base_url = getattr(model, "openai_api_base", None)
-    if base_url:
-        parameters["base_url"] = base_url
+    if hasattr(model, "openai_api_base"):  # the client reads the variable where nothing is given
+        base_url = model.openai_api_base or os.environ.get("OPENAI_BASE_URL")
+        parameters |= {"base_url": base_url.rstrip("/")} if base_url else {}
     public = _public(parameters)
     scalars = {key: value for key, value in public.items() if not isinstance(value, dict | list)}
     nested = {key: value for key, value in public.items() if isinstance(value, dict | list)}

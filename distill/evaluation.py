@@ -20,14 +20,14 @@ from .runs import describe_run
 
 STUDENT_CONCURRENCY = 64
 AnswerChain = Runnable[dict[str, Any], Thought]
-LocalModel = tuple[Run, AnswerChain, Callable[[], None]]  # and how to let go of it
+LocalModel = tuple[Run, AnswerChain, Any]  # the last is the ChatStudent that answers
 
 
 def evaluate(
     task: Task,
     store: Store,
     *,
-    students: Sequence[Path] = (),
+    students: Sequence[Path | str] = (),
     base: str | None = None,
     splits: Sequence[str] | None = None,
     limit: int | None = None,
@@ -39,7 +39,9 @@ def evaluate(
     before is not asked again. `progress` is called with a system's name and returns its callback.
     Raises LabellingError, StudentError, StoreError.
     """
-    local = list(_models(task, students, base))  # a folder that is no student is said at once
+    local = list(
+        _models(task, [Path(folder) for folder in students], base)
+    )  # a folder that is no student is said at once
     teacher = teaching_run(store, task)
     names = list(splits) if splits else held_out(store, task)
     examples = [e for name in names for e in store.examples(task.name, split=name, limit=limit)]
@@ -59,11 +61,15 @@ def evaluate(
 
     for run, chain in _baselines(task, store, teacher):
         answer(run, chain, 1)
-    for run, chain, close in local:
+    for run, chain, model in local:
         try:
+            if {example.id for example in examples} - store.answered(run.id):
+                _ = (
+                    model.engine
+                )  # weights that cannot be loaded are one error, not one for each row
             answer(run, chain, STUDENT_CONCURRENCY)
         finally:
-            close()
+            model.close()
     return compare(task, store, splits=names, limit=limit)
 
 
@@ -107,7 +113,7 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
 
 
 def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[LocalModel]:
-    """The local models; each loads its weights with its first row, so one is held at a time."""
+    """The local models, not loaded yet: one at a time is held."""
     from ..chains.student import ChatStudent, read_card
 
     for folder in students:
@@ -125,4 +131,4 @@ def _local(
     task: Task, model: Any, *, role: str, name: str, target: Target, facts: Mapping[str, Any]
 ) -> LocalModel:
     run = describe_run(task, role=role, name=name, model=model, target=target, parameters=facts)
-    return run, answer_chain(task, model), model.close
+    return run, answer_chain(task, model), model

@@ -162,7 +162,7 @@ class CallLedger(BaseCallbackHandler):
             "attempts": max(1, len(self.replies)),
             "input_tokens": self._tokens("input_tokens"),
             "output_tokens": self._tokens("output_tokens"),
-            "model": last.response_metadata.get("model_name") if last else None,
+            "model": str(last.response_metadata.get("model_name") or "") or None if last else None,
         }
 
     def _tokens(self, kind: str) -> int | None:

@@ -40,7 +40,9 @@ class SplitSection:
     absent: tuple[str, ...]
 
 
-def report(task: Task, store: Store, folder: Path, *, splits: Sequence[str] | None = None) -> Path:
+def report(
+    task: Task, store: Store, folder: Path | str, *, splits: Sequence[str] | None = None
+) -> Path:
     """Compare everybody from what the store holds and write it all into `folder`.
 
     Returns the path of the HTML page. Raises LabellingError, StoreError.
@@ -53,7 +55,7 @@ def report(task: Task, store: Store, folder: Path, *, splits: Sequence[str] | No
         raise LabellingError(
             f"the store has no answers to held-out rows of task {task.name}; run distill, evaluate"
         )
-    return write_report(result, folder)
+    return write_report(result, Path(folder))
 
 
 def write_report(result: Report, folder: Path) -> Path:

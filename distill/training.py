@@ -171,8 +171,10 @@ def _schedule(
         seed=seed,
     )
     for name in ("epochs", "learning_rate", "batch_size"):
-        if not getattr(schedule, name) > 0:
+        if not 0 < getattr(schedule, name) < float("inf"):
             raise TrainingError(f"{name} is {getattr(schedule, name)}: it must be above 0")
+    if not 0 <= seed < 2**32:
+        raise TrainingError(f"seed is {seed}: it must be from 0 to 4294967295")
     return schedule
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from understudy.chains import StudentError
 from understudy.distill.baselines import majority_chain, tfidf_chain
 from understudy.distill.comparing import compare, held_out
 from understudy.distill.evaluation import evaluate, teaching_run
 from understudy.distill.labelling import LabellingError, label
+from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run
 from understudy.distill.scoring import split_result
 from understudy.examples.news.generate import news_rows
@@ -169,6 +171,40 @@ def test_reasoning_is_compared_only_between_students_of_the_same_base_and_rows(l
     student("reason_label", "some", "m3")
     (test,) = [d for d in compare(news, labelled).differences if d.split == "test"]
     assert (test.points.value, test.wins, test.losses) == (0.0, 0, 0)
+
+
+def a_damaged_copy(student, folder, damage):
+    import shutil
+
+    shutil.copytree(student, folder)
+    weights = folder / "adapter_model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        from safetensors.torch import load_file, save_file
+
+        tensors = load_file(weights)
+        save_file({name.replace("layers", "blocks"): t for name, t in tensors.items()}, weights)
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["truncated", "of another model"])
+def test_a_student_that_cannot_be_loaded_is_one_error_and_stores_no_row(
+    tmp_path, tiny_task, tiny_student, damage
+):
+    """An adapter whose tensors have no place would leave the untuned base under its name."""
+    folder = a_damaged_copy(tiny_student, tmp_path / "damaged", damage)
+    with Store(":memory:") as store:
+        for split in ("train", "test"):
+            inputs = {"sentence": split}
+            example = Example(
+                id=example_id(inputs), task=tiny_task.name, split=split, inputs=inputs
+            )
+            rows = [(example, {"answer": {"mood": "Medo", "urgent": False}, "reasoning": "x"})]
+            record_labels(tiny_task, store, rows, model="m")
+        with pytest.raises(StudentError, match="adapter does not fit its base"):
+            evaluate(tiny_task, store, students=[folder])
+        assert [run.role for run in store.runs(role="student")] == []
 
 
 def test_without_a_teacher_the_error_says_what_to_run():

@@ -70,17 +70,35 @@ def merged_model(folder: Path) -> tuple[Any, Any]:
     quantised = bool(card.training.get("quantised", True))
     model, _ = load_base(card.base, revision=card.base_revision, quantised=quantised)
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     if quantised:
         model = model.dequantize()
     tokenizer = load_tokenizer(folder, str(folder))
     try:
         adapted = PeftModel.from_pretrained(model.float(), str(folder))
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, SafetensorError, TypeError, ValueError, KeyError) as error:
         raise StudentError(
             f"{folder}: its adapter does not fit its base: {_line(error)}"
         ) from error
+    _check_all_loaded(adapted, folder)
     return _ready(adapted.merge_and_unload()), tokenizer
+
+
+def _check_all_loaded(adapted: Any, folder: Path) -> None:
+    """peft only warns where a tensor has no place in the model; the bare base would serve."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(str(folder / ADAPTER_FILE), framework="pt") as tensors:
+        found = set(tensors.keys())
+    wanted = set(get_peft_model_state_dict(adapted))
+    if found != wanted:
+        odd = sorted(found ^ wanted)[0]
+        raise StudentError(
+            f"{folder}: its adapter does not fit its base: {len(found ^ wanted)} tensors are on "
+            f"one side only, such as {odd}; restore the adapter or train it again"
+        )
 
 
 @quiet()
