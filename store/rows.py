@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Role = Literal["teacher", "student", "base", "baseline"]
+Verdict = Literal["accept", "correct", "skip"]
 
 
 class Row(BaseModel):
@@ -19,7 +20,10 @@ class Row(BaseModel):
 
 
 class Example(Row):
-    """One input of a task; `id` is `example_id(inputs)`, so the same text is the same example."""
+    """One input of a task; `id` is `example_id(inputs)`, so the same text is the same example.
+
+    `gold_by` names the reviewer whom the gold comes from, None where it came with a file.
+    """
 
     id: str
     task: str
@@ -27,6 +31,7 @@ class Example(Row):
     inputs: dict[str, str]
     gold: dict[str, Any] | None = None
     group: str | None = None
+    gold_by: str | None = None
 
 
 class Run(Row):
@@ -55,7 +60,9 @@ class Record(Row):
 
     `answer` is the answer as JSON without the reasoning field; `seconds` is wall time of all
     attempts; tokens are summed over attempts, None where the model does not say; `cost` is in US
-    dollars, None where no price is known.
+    dollars, None where no price is known. `votes` counts, per answer path, what each sample or
+    model said, as JSON text; `details` holds what else is known of how the answer came about
+    (tool calls, a transcript, native reasoning).
     """
 
     run: str
@@ -67,10 +74,68 @@ class Record(Row):
     attempts: int = 1
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cost: float | None = None
     seconds: float = 0.0
     confidence: dict[str, float] | None = None
+    votes: dict[str, dict[str, int]] | None = None
+    details: dict[str, Any] | None = None
     model: str | None = None
+    created: str
+
+
+class Flag(Row):
+    """What a curation rule found in an example, of `run`'s record where it looked at one.
+
+    `score` orders the findings of one rule, highest first; `detail` says what was found.
+    """
+
+    example: str
+    rule: str
+    run: str | None = None
+    score: float | None = None
+    detail: dict[str, Any] = {}
+
+
+class Review(Row):
+    """What a person said of an example: `accept` and `correct` make `answer` its gold.
+
+    `run` is the run whose answer the person saw. `undone` says when it was taken back.
+    """
+
+    id: int | None = None
+    example: str
+    run: str | None = None
+    verdict: Verdict
+    reviewer: str
+    answer: dict[str, Any] | None = None
+    reasoning: str | None = None
+    created: str
+    undone: str | None = None
+
+
+class Terms(Row):
+    """What a model's provider says on training with its outputs, as somebody noted it."""
+
+    model: str
+    licence: str | None = None
+    note: str
+    source: str | None = None
+    noted: str
+
+
+class Training(Row):
+    """A student that was trained: its run folder, and what it learnt from which run's records."""
+
+    folder: str
+    name: str
+    task: str
+    base: str
+    target: str
+    run: str
+    rows_sha256: str
+    seed: int
     created: str
 
 

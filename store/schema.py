@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from . import tables_first, tables_now
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -13,12 +15,18 @@ SET = "understudy"
 
 def m001_examples_runs_records(db: Database) -> None:
     """The three tables."""
-    for statement in (EXAMPLES, RUNS, RECORDS, *INDEXES):
+    for statement in tables_first.STATEMENTS:
+        db.execute(statement)
+
+
+def m002_people_and_provenance(db: Database) -> None:
+    """Records known by number; words, terms, flags, reviews, trainings; full text; views."""
+    for statement in tables_now.STATEMENTS:
         db.execute(statement)
 
 
 # In order. Add new ones at the end; one that has shipped is never changed.
-STEPS = (m001_examples_runs_records,)
+STEPS = (m001_examples_runs_records, m002_people_and_provenance)
 
 
 def applied_steps(connection: sqlite3.Connection) -> list[str]:
@@ -46,65 +54,3 @@ def apply_steps(connection: sqlite3.Connection) -> None:
     for step in STEPS:
         migrations()(step)
     migrations.apply(Database(connection))
-
-
-# position keeps the order of import, also through a VACUUM
-EXAMPLES = """
-create table examples (
-    position integer primary key,
-    task text not null,
-    id text not null,
-    split text not null,
-    inputs text not null,
-    gold text,
-    "group" text,
-    unique (task, id)
-) strict
-"""
-
-RUNS = """
-create table runs (
-    position integer primary key,
-    id text not null unique,
-    name text not null,
-    task text not null,
-    role text not null,
-    model text not null,
-    strategy text not null,
-    target text not null,
-    words text not null,
-    answers text not null,
-    parameters text not null,
-    versions text not null,
-    started text not null,
-    finished text
-) strict
-"""
-
-# task is the run's own: with it a record can only be of an example that is there
-RECORDS = """
-create table records (
-    run text not null references runs (id),
-    task text not null,
-    example text not null,
-    reasoning text,
-    answer text,
-    raw text,
-    error text,
-    attempts integer not null,
-    input_tokens integer,
-    output_tokens integer,
-    cost real,
-    seconds real not null,
-    confidence text,
-    model text,
-    created text not null,
-    primary key (run, example),
-    foreign key (task, example) references examples (task, id)
-) strict
-"""
-
-INDEXES = (
-    "create index examples_by_split on examples (task, split, position)",
-    "create index runs_by_task on runs (task, role, started)",
-)

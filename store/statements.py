@@ -9,8 +9,26 @@ from typing import Any, TypeVar
 from .rows import Record, Row
 
 Kind = TypeVar("Kind", bound=Row)
-_JSON = {"inputs", "gold", "parameters", "versions", "answer", "confidence"}
-_SUMMED = ("attempts", "input_tokens", "output_tokens", "cost", "seconds")
+_JSON = {
+    "inputs",
+    "gold",
+    "parameters",
+    "versions",
+    "answer",
+    "confidence",
+    "votes",
+    "details",
+    "detail",
+}
+_SUMMED = (
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "seconds",
+)
 
 
 def insert_into(table: str, kind: type[Row], conflict: str) -> str:
@@ -18,6 +36,9 @@ def insert_into(table: str, kind: type[Row], conflict: str) -> str:
     columns = ", ".join(f'"{name}"' for name in kind.model_fields)
     values = ", ".join(f":{name}" for name in kind.model_fields)
     return f"insert into {table} ({columns}) values ({values}) {conflict}"
+
+
+RUN_POSITION = "(select position from runs where id = :run)"
 
 
 def _add_record() -> str:
@@ -32,18 +53,26 @@ def _add_record() -> str:
         for name in names
         if name not in (*_SUMMED, "run", "example", "raw")
     ]
+    told = [name for name in names if name not in ("run", "example")]
     return (
-        f"insert into records (task, {', '.join(names)}) "
-        f"values ((select task from runs where id = :run), {', '.join(f':{n}' for n in names)}) "
+        f"insert into records (run, example, {', '.join(told)}) values ("
+        f"{RUN_POSITION}, (select e.position from runs u join examples e on e.task = u.task "
+        f"and e.id = :example where u.id = :run), {', '.join(f':{name}' for name in told)}) "
         f"on conflict (run, example) do update set raw = coalesce(excluded.raw, raw), "
         f"{', '.join(sums + replaced)} where answer is null"
     )
 
 
 ADD_RECORD = _add_record()
+# A record with its run's and its example's id in place of their positions.
+RECORD = ", ".join(
+    {"run": ":run as run", "example": "e.id as example"}.get(name, f"r.{name}")
+    for name in Record.model_fields
+)
 PAIRS = (
-    "from records r join examples e on e.task = r.task and e.id = r.example "
-    "where r.run = :run and (:split is null or e.split = :split) order by e.position"
+    f"from records r join examples e on e.position = r.example where r.run = {RUN_POSITION} "
+    "and r.example > :after and (:split is null or e.split = :split) "
+    "order by r.example limit :page"
 )
 
 

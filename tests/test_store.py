@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.store import Example, Record, Run, Store, StoreError
+from understudy.store.connection import Connection
 from understudy.store.store import Added
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -303,7 +305,7 @@ def test_a_read_only_store_is_said(tmp_path):
 
 
 def test_a_write_that_sqlite_calls_read_only_is_said(running):
-    running._connection.execute("pragma query_only = on")
+    running.connection._connection.execute("pragma query_only = on")
     with pytest.raises(StoreError, match="read-only"):
         running.add_record(record())
 
@@ -316,7 +318,7 @@ def fill(store: Store) -> None:
 def test_a_full_disk_is_said_and_what_was_committed_is_kept(tmp_path):
     path = tmp_path / "s.db"
     with Store(path) as store:
-        store._connection.execute("pragma max_page_count = 60")  # SQLite's own full disk
+        store.connection._connection.execute("pragma max_page_count = 60")  # SQLite's own full disk
         with pytest.raises(StoreError, match=r"disk is full; what was committed is kept"):
             fill(store)
         kept = store.examples("t")
@@ -328,26 +330,29 @@ def test_a_full_disk_is_said_and_what_was_committed_is_kept(tmp_path):
 
 
 def test_a_store_that_another_process_holds_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr("understudy.store.store.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("understudy.store.connection.LOCK_SECONDS", 0.1)
     path = tmp_path / "s.db"
-    with Store(path) as store, Store(path) as other, other._writing():
+    with Store(path) as store, Store(path) as other, other.connection.writing():
         assert store.splits("t") == {}  # readers do not wait
         with pytest.raises(StoreError, match="another process has held it"):
             store.add_examples([example()])
 
 
 def test_a_file_system_without_write_ahead_logging_is_said_and_used(tmp_path, caplog):
-    class OnPlainFileSystem(Store):
+    class OnPlainFileSystem(Connection):
         def _connect(self):
             uri = f"file:{self.path}?vfs=unix-dotfile"  # SQLite's file access without shared memory
             return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     with (
-        caplog.at_level(logging.WARNING, "understudy.store.store"),
-        OnPlainFileSystem(tmp_path / "s.db") as store,
+        caplog.at_level(logging.WARNING, "understudy.store.connection"),
+        contextlib.closing(OnPlainFileSystem(tmp_path / "s.db")) as connection,
     ):
-        store.add_examples([example()])
-        assert store.examples("t") == [example()]
+        with connection.writing() as writer:
+            writer.execute(
+                "insert into runs select 1,'r','r','t','x','m','s','l','w','a','','','',''"
+            )
+        assert [row["id"] for row in connection.read("select id from runs")] == ["r"]
     assert len(caplog.messages) == 1
     assert "cannot do write-ahead logging" in caplog.messages[0]
 
@@ -428,7 +433,9 @@ def test_a_process_killed_while_writing_loses_and_doubles_nothing(tmp_path):
         process.wait()
         said = log.read_text().split("\n")[:-1]
         with Store(path) as store:
-            assert store._connection.execute("pragma integrity_check").fetchone()[0] == "ok"
+            assert (
+                store.connection._connection.execute("pragma integrity_check").fetchone()[0] == "ok"
+            )
             kept = [r.example for r in store.records("w")]
         assert len(kept) == len(set(kept))
         assert set(said) <= set(kept)  # whatever was said to be written is there
