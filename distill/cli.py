@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib.util
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .defaults import EXTRAS, base_of, finished_students, own_data
 from .display import print_table, row_bars, step_bars
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    LimitOption,
+    SplitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    lacking,
+    open_store,
+    say,
+    stoppable,
+)
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -25,18 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SAMPLE_TASK = "understudy.examples.news.task:task"
-TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
-StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
-LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
 SplitColumnOption = Annotated[
     str | None, typer.Option(help="the file's column that says train, validation, test, ...")
 ]
-SplitOption = Annotated[str | None, typer.Option(help="only this split")]
 SplitsOption = Annotated[
     list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
 ]
-DEFAULT_STORE = Path("understudy.db")
 
 
 @app.command("import")
@@ -51,7 +55,7 @@ def import_(
     ] = None,
 ) -> None:
     """Bring examples, and gold labels where the file has them, into the store."""
-    with _open_store(store) as opened:
+    with open_store(store) as opened:
         _import(opened, task, data, split=split, split_column=split_column, group=group_column)
 
 
@@ -79,14 +83,14 @@ def distill(
     from ..chains.teachers import load_teacher
     from .labelling import label
 
-    with _open_store(store) as opened:
+    with open_store(store) as opened:
         if data is None and (own := own_data(task)) is not None:
             _import(opened, task, own, split_column="split")
         elif data is not None:
             _import(opened, task, data, split_column=split_column)
         model = load_teacher(teacher, task=task, base_url=base_url)
         _announce_tracing()
-        with row_bars() as bars, _stoppable():
+        with row_bars() as bars, stoppable():
             run = label(
                 load_task(task),
                 model,
@@ -99,9 +103,9 @@ def distill(
             )
         records = opened.records(run.id)
         failed = [record for record in records if record.answer is None]
-        _say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
+        say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
         if failed and len(failed) == len(records):
-            _fail(f"no row has an answer; the last: {failed[-1].error}")
+            fail(f"no row has an answer; the last: {failed[-1].error}")
 
 
 @app.command()
@@ -118,12 +122,12 @@ def import_labels(
     from .recorded import record_labels
 
     loaded = load_task(task)
-    with _open_store(store) as opened:
+    with open_store(store) as opened:
         rows = recorded_rows(labels, task=loaded.name, inputs=loaded.inputs, split=split)
         run = record_labels(loaded, opened, rows, model=model)
         records = opened.records(run.id)
         failed = sum(record.answer is None for record in records)
-        _say(f"teacher {model}: {len(records)} recorded rows in {store}, {failed} without answer")
+        say(f"teacher {model}: {len(records)} recorded rows in {store}, {failed} without answer")
 
 
 @app.command()
@@ -145,7 +149,7 @@ def train(
     from ..chains.loading import load_task
     from .training import train as train_student
 
-    with _open_store(store, create=False) as opened, step_bars() as bars, _stoppable():
+    with open_store(store, create=False) as opened, step_bars() as bars, stoppable():
         folder = train_student(
             load_task(task),
             opened,
@@ -159,7 +163,7 @@ def train(
             limit=limit,
             progress=bars(f"student {target}"),
         )
-    _say(f"student {folder}")
+    say(f"student {folder}")
 
 
 @app.command()
@@ -180,7 +184,7 @@ def evaluate(
     from ..chains.loading import load_task
     from .evaluation import evaluate as evaluate_all
 
-    with _open_store(store, create=False) as opened, row_bars() as progress, _stoppable():
+    with open_store(store, create=False) as opened, row_bars() as progress, stoppable():
         loaded = load_task(task)
         students = run or finished_students(Path("runs"), loaded.name)
         report_data = evaluate_all(
@@ -193,7 +197,7 @@ def evaluate(
             progress=progress,
         )
     print_table(report_data)
-    _say(report_data.answer)
+    say(report_data.answer)
 
 
 @app.command()
@@ -209,9 +213,9 @@ def report(
     from ..chains.loading import load_task
     from .reporting import report as write
 
-    with _open_store(store, create=False) as opened:
+    with open_store(store, create=False) as opened:
         page = write(load_task(task), opened, out, splits=split)
-    _say(f"report {page}")
+    say(f"report {page}")
 
 
 @app.command()
@@ -224,13 +228,13 @@ def demo(
 
     for name in EXTRAS:  # said now, not after minutes of labelling
         if importlib.util.find_spec(name) is None:
-            _lacking(name, extra="all")
-    with _stoppable():
-        result = run_demo(folder, seed=seed, say=_say, bars=row_bars, steps=step_bars)
+            lacking(name, extra="all")
+    with stoppable():
+        result = run_demo(folder, seed=seed, say=say, bars=row_bars, steps=step_bars)
     print_table(result.report)
-    _say(result.report.answer)
-    _say(f"report {result.page}")
-    _say(result.summary)
+    say(result.report.answer)
+    say(f"report {result.page}")
+    say(result.summary)
 
 
 def main() -> None:
@@ -241,39 +245,33 @@ def main() -> None:
         name = (error.name or "").split(".")[0]
         if name not in EXTRAS:
             raise
-        _lacking(name, extra=EXTRAS[name])
+        lacking(name, extra=EXTRAS[name])
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
         where = error.filename or "the disk"
-        _fail(f"{where}: {error.strerror or error}; what was stored is kept")
+        fail(f"{where}: {error.strerror or error}; what was stored is kept")
     except Exception as error:
         if not isinstance(error, _own_errors()):
             raise
-        _fail(str(error))
+        fail(str(error))
 
 
 def _own_errors() -> tuple[type[Exception], ...]:
     from ..chains.student.card import StudentError
     from ..chains.task import TaskError
-    from ..store.store import StoreError
+    from ..store.connection import StoreError
     from .labelling import LabellingError
     from .training import TrainingError
 
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
 
 
-def _open_store(path: Path, *, create: bool = True) -> Store:
-    from ..store.store import Store
-
-    return Store(path, create=create)
-
-
 def _announce_tracing() -> None:
     from langsmith.utils import tracing_is_enabled
 
     if tracing_is_enabled():
-        _say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
+        say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
 
 
 def _import(
@@ -291,36 +289,15 @@ def _import(
         store, reference, data, split=split, split_column=split_column, group_column=group
     )
     for line in outcome:
-        _say(line)
+        say(line)
 
 
 def _target(text: str) -> Any:
     from ..chains.task import TARGETS
 
     if text not in TARGETS:
-        _fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
+        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
     return text
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        _fail("stopped; what was done is kept, run the same command again to go on", status=130)
-
-
-def _lacking(name: str, *, extra: str) -> NoReturn:
-    _fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
-
-
-def _say(line: str) -> None:
-    typer.echo(line)
-
-
-def _fail(line: str, *, status: int = 1) -> NoReturn:
-    typer.echo(f"understudy: {' '.join(line.split())}", err=True)
-    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..chains.loading import load_task
+from ..store.connection import StoreError
 from ..store.exchange import examples_from, read_rows
-from ..store.store import Store, StoreError
+from ..store.store import Store
 
 
 def import_examples(

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from .columns import GoldColumns, InputColumns, RefusedRow, checked_input
+from .connection import StoreError
 from .files import read_objects, read_rows
 from .rows import Example, Record, Row, example_id
 from .splits import split_of, splits_by_time
-from .store import Store, StoreError
+from .store import Store
 
 __all__ = ["Import", "examples_from", "export_jsonl", "read_rows", "recorded_rows"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .store import StoreError
+from .connection import StoreError
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 DELIMITERS = ",;\t"

@@ -1,0 +1,53 @@
+"""What the commands share: their options, opening a store, saying a line, failing with one."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from ..store.store import Store
+
+SAMPLE_TASK = "understudy.examples.news.task:task"
+DEFAULT_STORE = Path("understudy.db")
+TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
+StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
+LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
+SplitOption = Annotated[str | None, typer.Option(help="only this split")]
+
+
+def open_store(path: Path, *, create: bool = True) -> Store:
+    """The store at `path`; `create=False` refuses where there is none."""
+    from ..store.store import Store
+
+    return Store(path, create=create)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C is one line and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("stopped; what was done is kept, run the same command again to go on", status=130)
+
+
+def lacking(name: str, *, extra: str) -> NoReturn:
+    """Say which extra brings the missing package."""
+    fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
+
+
+def say(line: str) -> None:
+    """Print a line."""
+    typer.echo(line)
+
+
+def fail(line: str, *, status: int = 1) -> NoReturn:
+    """Print one line as an error and exit."""
+    typer.echo(f"understudy: {' '.join(line.split())}", err=True)
+    sys.exit(status)
