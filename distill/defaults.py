@@ -7,6 +7,7 @@ from pathlib import Path
 
 # Which extra brings a package that the small install lacks.
 EXTRAS = {
+    "datasketch": "evaluate",
     "jinja2": "evaluate",
     "numpy": "evaluate",
     "sklearn": "evaluate",
@@ -16,7 +17,9 @@ EXTRAS = {
     "peft": "student",
     "torch": "student",
     "transformers": "student",
-    "datasets": "train",
+    "datasets": "tables",
+    "pandas": "tables",
+    "pyarrow": "tables",
     "psutil": "train",
     "trl": "train",
 }

@@ -27,6 +27,7 @@ HEAVY = {
     "accelerate",
     "bitsandbytes",
     "datasets",
+    "datasketch",
     "huggingface_hub",
     "jinja2",
     "langchain",
