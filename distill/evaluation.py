@@ -16,7 +16,7 @@ from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare, held_out
 from .labelling import LabellingError, Progress, run_chain
 from .results import Report
-from .runs import describe_run
+from .runs import describe_run, start
 
 STUDENT_CONCURRENCY = 64
 AnswerChain = Runnable[dict[str, Any], Thought]
@@ -53,7 +53,7 @@ def evaluate(
             chain,
             task,
             store,
-            store.start_run(run),
+            start(task, store, run),
             examples,
             concurrency=concurrency,
             progress=progress(run.name) if progress else None,

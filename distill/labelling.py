@@ -25,7 +25,7 @@ from ..chains.answer import answer_chain
 from ..chains.task import Task, Thought
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from .runs import describe_run, now
+from .runs import describe_run, now, start
 
 Progress = Callable[[int, int, Record], None]
 NOTHING_IN_A_ROW = 10  # rows for which the model gave no text at all: nothing was paid
@@ -64,8 +64,10 @@ def label(
         where = f"split {split!r}" if split else "the store"
         raise LabellingError(f"task {task.name} has no examples in {where}; import data first")
     chain = answer_chain(task, model)
-    run = store.start_run(
-        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
+    run = start(
+        task,
+        store,
+        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label"),
     )
     run_chain(
         chain,

@@ -11,7 +11,7 @@ from ..store.columns import class_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
 from .labelling import thought_fields
-from .runs import describe_run, now
+from .runs import describe_run, now, start
 
 COUNTED = ("attempts", "input_tokens", "output_tokens", "cost", "seconds")
 
@@ -28,8 +28,10 @@ def record_labels(
     Each row is an example and what was recorded for it: `answer` (JSON data, or None), `reasoning`
     and `raw` where there are any. An answer that does not fit the schema is a record with an error.
     """
-    run = store.start_run(
-        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
+    run = start(
+        task,
+        store,
+        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label"),
     )
     answered = store.answered(run.id)
     for example, output in rows:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from ..chains.task import Target, Task
+from ..chains.task import Target, Task, prompt_words
 from ..chains.teachers import model_name, model_parameters
+from ..store.provenance import save_words
 from ..store.rows import Run, run_id
+from ..store.store import Store
 
 
 def describe_run(
@@ -40,6 +43,19 @@ def describe_run(
         "parameters": facts,
     }
     return Run(id=run_id(**identity), name=name, **identity, versions=versions(), started=now())
+
+
+def start(task: Task, store: Store, run: Run) -> Run:
+    """Remember the run as `Store.start_run` does, and once the texts behind the fingerprints."""
+    for words, prompt in (
+        (task.teacher_words, task.prompt),
+        (task.student_words, task.student_prompt),
+    ):
+        messages = [{**message, "format": "f-string"} for message in prompt_words(prompt)]
+        text = json.dumps(messages, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        save_words(store, words, "prompt", text)
+    save_words(store, task.answers, "schema", json.dumps(task.json_schema("reason_label")))
+    return store.start_run(run)
 
 
 def now() -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..chains.student.card import StudentCard, write_card
 from ..chains.student.weights import EMBEDDED, base_folder, base_sha256, load_base, load_tokenizer
-from ..chains.task import TARGETS, Target, Task, prompt_words
+from ..chains.task import TARGETS, Target, Task
 from ..store.rows import Run
 from ..store.store import Store
+from .cards import base_name, remember_training, terms_fact, write_cards
 from .dataset import Encoded, TrainingRows, examples_sha256, rows_sha256, tokenised, training_rows
 from .preflight import Preflight, TrainingError, preflight
 from .qlora import (
@@ -78,9 +78,10 @@ def train(
     with failures_told(folder), claim(folder, settings) as finished:
         if not finished:
             state = _learn(folder, lesson, schedule, base=base, progress=progress)
-            facts = _facts(settings, lesson, state, folder)
-            write_card(folder, _card(task, folder, base=base, target=target, training=facts))
+            facts = _facts(settings, lesson, state, folder) | terms_fact(store, lesson.teacher)
+            write_cards(task, folder, base=base, target=target, training=facts)
             shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        remember_training(store, folder, settings, lesson.taught.rows)
     return folder
 
 
@@ -220,7 +221,7 @@ def _learn(
             watcher=make_watcher(folder / LOG_FILE, spent=spent, progress=progress),
         )
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.model.peft_config["default"].base_model_name_or_path = _base_name(base)
+        trainer.model.peft_config["default"].base_model_name_or_path = base_name(base)
         trainer.model.save_pretrained(folder, save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
     return trainer.state
@@ -253,37 +254,6 @@ def _facts(settings: Mapping[str, Any], lesson: Lesson, state: Any, folder: Path
             for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")
         },
     }
-
-
-def _card(
-    task: Task, folder: Path, *, base: str, target: Target, training: dict[str, Any]
-) -> StudentCard:
-    return StudentCard(
-        name=folder.resolve().name,
-        task=task.name,
-        target=target,
-        base=_base_name(base),
-        base_revision=_base_revision(base),
-        base_sha256=training["base_sha256"],
-        words=task.student_words,
-        answers=task.answers,
-        prompt=prompt_words(task.student_prompt),
-        answer_schema=task.json_schema(target),
-        training=training,
-    )
-
-
-def _base_name(base: str) -> str:
-    """A folder by its whole path, so that the student serves from any working directory."""
-    local = Path(base).expanduser()
-    return str(local.resolve()) if base != EMBEDDED and local.exists() else base
-
-
-def _base_revision(base: str) -> str | None:
-    """The commit of a base from the hub: its cache keeps each under snapshots/."""
-    folder = base_folder(base)
-    cached = folder.parent.name == "snapshots" and not Path(base).expanduser().exists()
-    return folder.name if cached else None
 
 
 def _context(folder: Path) -> int | None:

@@ -141,6 +141,7 @@ INDEXES = (
     "create index flags_by_example on flags (example)",
     "create index reviews_by_example on reviews (example, id)",
     "create index lessons_by_record on lessons (record)",
+    "create index records_failed on records (run, example) where answer is null",
 )
 
 _TEXT_OF = "(select group_concat(value, char(10)) from json_each({0}.inputs))"
@@ -181,6 +182,23 @@ VIEWS = (
     "r.reasoning, r.answer, r.error, r.confidence, r.votes, r.attempts, r.input_tokens, "
     "r.output_tokens, r.cost, r.seconds, r.created "
     "from records r join examples e on e.position = r.example join runs u on u.position = r.run",
+    "create view failures as select r.number, e.task, e.split, e.id as example, "
+    "u.name as run_name, u.id as run, u.model, r.error, r.attempts, r.cost, r.raw, r.created "
+    "from records r join examples e on e.position = r.example join runs u on u.position = r.run "
+    "where r.answer is null",
+    "create view disagreements as select s.number, e.task, e.split, e.id as example, e.inputs, "
+    "su.name as student, su.id as run, s.answer as student_answer, s.confidence, "
+    "tu.model as teacher, tu.id as teacher_run, t.answer as teacher_answer, "
+    "t.reasoning as teacher_reasoning, e.gold "
+    "from runs su join records s on s.run = su.position "
+    "join runs tu on tu.task = su.task and tu.answers = su.answers and tu.role = 'teacher' "
+    "join records t on t.run = tu.position and t.example = s.example "
+    "join examples e on e.position = s.example "
+    "where su.role = 'student' and s.answer <> t.answer",
+    "create view corrections as select v.id, e.task, e.split, e.id as example, e.inputs, "
+    "v.verdict, v.reviewer, u.model as answered_by, v.answer, v.reasoning, v.gold_before, "
+    "v.gold_by_before, v.created from reviews v join examples e on e.position = v.example "
+    "left join runs u on u.position = v.run where v.undone is null",
 )
 
 STATEMENTS = (

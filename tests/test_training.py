@@ -85,6 +85,7 @@ def test_a_run_folder_holds_the_adapter_its_card_and_no_pickle(tune, tiny_task, 
     seen: list[Any] = []
     folder = tune(progress=lambda *step: seen.append(step))
     assert sorted(entry.name for entry in folder.iterdir()) == [
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "chat_template.jinja",
