@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 SET = "understudy"
+_STRICT = (3, 37)  # the first SQLite with STRICT tables
 
 
 def m001_examples_runs_records(db: Database) -> None:
@@ -27,6 +28,16 @@ def m002_people_and_provenance(db: Database) -> None:
 
 # In order. Add new ones at the end; one that has shipped is never changed.
 STEPS = (m001_examples_runs_records, m002_people_and_provenance)
+
+
+def sqlite_lack(version: tuple[int, ...]) -> str | None:
+    """What to do about a SQLite that is too old for these tables; None where it is not."""
+    if version >= _STRICT:
+        return None
+    return (
+        f"this Python's SQLite is {'.'.join(map(str, version))} and the store needs "
+        f"{'.'.join(map(str, _STRICT))} or newer; use a newer Python"
+    )
 
 
 def applied_steps(connection: sqlite3.Connection) -> list[str]:

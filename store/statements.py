@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from .rows import Record, Row
+from pydantic import TypeAdapter
+
+from .rows import Example, Record, Row
 
 Kind = TypeVar("Kind", bound=Row)
 _JSON = {
@@ -38,6 +41,11 @@ def insert_into(table: str, kind: type[Row], conflict: str) -> str:
     return f"insert into {table} ({columns}) values ({values}) {conflict}"
 
 
+INSERT_EXAMPLE = (
+    'insert into examples ("' + '", "'.join(Example.model_fields) + '") '
+    f"values ({', '.join('?' for _ in Example.model_fields)}) on conflict (task, id) do nothing"
+)
+_EXAMPLE_POSITION = "(select position from examples where task = ? and id = ?)"
 RUN_POSITION = "(select position from runs where id = :run)"
 
 
@@ -53,11 +61,9 @@ def _add_record() -> str:
         for name in names
         if name not in (*_SUMMED, "run", "example", "raw")
     ]
-    told = [name for name in names if name not in ("run", "example")]
     return (
-        f"insert into records (run, example, {', '.join(told)}) values ("
-        f"{RUN_POSITION}, (select e.position from runs u join examples e on e.task = u.task "
-        f"and e.id = :example where u.id = :run), {', '.join(f':{name}' for name in told)}) "
+        f"insert into records ({', '.join(names)}) values (?, {_EXAMPLE_POSITION}, "
+        f"{', '.join('?' for _ in names[2:])}) "
         f"on conflict (run, example) do update set raw = coalesce(excluded.raw, raw), "
         f"{', '.join(sums + replaced)} where answer is null"
     )
@@ -76,19 +82,47 @@ PAIRS = (
 )
 
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+_MEANT = {  # per kind its fields in order, and whether each is JSON data
+    kind: [(name, name in _JSON) for name in kind.model_fields] for kind in (Example, Record)
+}
+
+
 def values_of(row: Row) -> dict[str, Any]:
     """The fields as SQLite takes them: JSON data as text."""
-    data = row.model_dump(mode="json")
-    return {name: _dumped(value) if name in _JSON else value for name, value in data.items()}
+    return {name: _cell(getattr(row, name), name in _JSON) for name in type(row).model_fields}
 
 
-def _dumped(value: Any) -> str | None:
-    if value is None:
-        return None
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def cells_of(row: Example | Record) -> list[Any]:
+    """The values of `values_of` without their names, in the order of the fields."""
+    held = row.__dict__
+    return [_cell(held[name], is_json) for name, is_json in _MEANT[type(row)]]
 
 
-def row_of(kind: type[Kind], row: sqlite3.Row) -> Kind:
+def record_cells(
+    connection: sqlite3.Connection,
+    record: Record,
+    *,
+    runs: dict[str, tuple[int | None, str | None]] | None = None,
+) -> list[Any]:
+    """What ADD_RECORD takes; `runs` keeps the position and the task of each run between calls."""
+    run = runs.get(record.run) if runs else None
+    if run is None:
+        select = "select position, task from runs where id = ?"
+        run = tuple(connection.execute(select, (record.run,)).fetchone() or (None, None))
+        if runs is not None:
+            runs[record.run] = run
+    cells = cells_of(record)
+    cells[0:1] = run
+    return cells
+
+
+def _cell(value: Any, is_json: bool) -> Any:
+    """A value for SQLite. A number that JSON lacks (NaN, an infinity) is a null in JSON data."""
+    return _ANY.dump_json(value).decode() if is_json and value is not None else value
+
+
+def row_of(kind: type[Kind], row: sqlite3.Row | Mapping[str, Any]) -> Kind:
     """A row of this kind out of a selection with its columns. Raises ValueError."""
     return kind(
         **{

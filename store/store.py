@@ -12,11 +12,14 @@ from .connection import Connection, StoreError
 from .rows import Example, Record, Row, Run
 from .statements import (
     ADD_RECORD,
+    INSERT_EXAMPLE,
     PAIRS,
     RECORD,
     RUN_POSITION,
     Kind,
+    cells_of,
     insert_into,
+    record_cells,
     row_of,
     values_of,
 )
@@ -41,16 +44,17 @@ class Added(Row):
 class Store:
     """The store in the file `path`, made where there is none; or in memory, for ":memory:".
 
-    `create=False` refuses a path where there is no file. Several threads may share a store, and
-    several processes may open one file at once. Every method that writes has committed when it
-    returns. Every method raises StoreError, one line, where the file cannot be used: no database,
-    another program's, newer, damaged, read-only, full, locked.
+    `create=False` refuses a path where there is no file; `read_only` also changes nothing in one
+    (not even its version), and every method that writes raises StoreError. Several threads may
+    share a store, and several processes may open one file at once. Every method that writes has
+    committed when it returns. Every method raises StoreError, one line, where the file cannot be
+    used: no database, another program's, newer, damaged, read-only, full, locked.
     """
 
-    def __init__(self, path: str | Path, *, create: bool = True) -> None:
-        if not create and not Path(path).exists():
+    def __init__(self, path: str | Path, *, create: bool = True, read_only: bool = False) -> None:
+        if (read_only or not create) and not Path(path).exists():
             raise StoreError(f"there is no store {path}; run distill first, or give --store")
-        self.connection = Connection(path)
+        self.connection = Connection(path, read_only=read_only)
         self.path = self.connection.path
 
     def __enter__(self) -> Self:
@@ -71,8 +75,9 @@ class Store:
         """
         counts = dict.fromkeys(Added.model_fields, 0)
         with self.connection.writing() as connection:
+            cursor = connection.cursor()
             for example in examples:
-                counts[_add_example(connection, example)] += 1
+                counts[_add_example(cursor, example)] += 1
         counts["known"] += counts["gold_filled"] + counts["gold_differs"]
         return Added(**counts)
 
@@ -148,7 +153,18 @@ class Store:
         StoreError where the store does not have the run or the example.
         """
         with self.connection.writing() as connection:
-            return connection.execute(ADD_RECORD, values_of(record)).rowcount > 0
+            return connection.execute(ADD_RECORD, record_cells(connection, record)).rowcount > 0
+
+    def add_records(self, records: Iterable[Record]) -> int:
+        """`add_record` for many, all or none; returns how many were written.
+
+        They are taken one at a time, so there may be any number; the file is locked for other
+        writers until the last one.
+        """
+        runs: dict[str, tuple[int | None, str | None]] = {}
+        with self.connection.writing() as connection:
+            rows = (record_cells(connection, record, runs=runs) for record in records)
+            return connection.executemany(ADD_RECORD, rows).rowcount
 
     def records(self, run_id: str, *, split: str | None = None) -> list[Record]:
         """The run's records (on one split) in the order of the examples."""
@@ -204,19 +220,16 @@ class Store:
             return row_of(kind, row)
 
 
-def _add_example(connection: sqlite3.Connection, example: Example) -> str:
+def _add_example(cursor: sqlite3.Cursor, example: Example) -> str:
     """Which field of Added this example counts in."""
-    values = values_of(example)
-    insert = insert_into("examples", Example, "on conflict (task, id) do nothing")
-    if connection.execute(insert, values).rowcount:
+    if cursor.execute(INSERT_EXAMPLE, cells_of(example)).rowcount:
         return "new"
     if example.gold is None:
         return "known"
+    values = values_of(example)
     select = "select gold from examples where task = :task and id = :id"
-    (gold,) = connection.execute(select, values).fetchone()
+    (gold,) = cursor.execute(select, values).fetchone()
     if gold is None:
-        connection.execute(
-            "update examples set gold = :gold where task = :task and id = :id", values
-        )
+        cursor.execute("update examples set gold = :gold where task = :task and id = :id", values)
         return "gold_filled"
     return "known" if json.loads(gold) == json.loads(values["gold"]) else "gold_differs"
