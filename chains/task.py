@@ -30,12 +30,16 @@ class Thought:
     """What a chain answers: the reasoning (None where none was asked for) and the answer.
 
     `answer` is an instance of the task's schema. `confidence` maps an answer path such as
-    `f1.emocao` to the probability the student gave the value it chose; None for other models.
+    `f1.emocao` to the probability the student gave the value it chose, or to its share of the votes
+    where several answers were counted; None for other models. `votes` counts, per answer path, what
+    the answers said, as JSON text. `details` is JSON data on how the answer came about.
     """
 
     reasoning: str | None
     answer: BaseModel
     confidence: Mapping[str, float] | None = None
+    votes: Mapping[str, Mapping[str, int]] | None = None
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

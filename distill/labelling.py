@@ -263,6 +263,8 @@ def thought_fields(task: Task, thought: Thought) -> dict[str, Any]:
         "reasoning": thought.reasoning,
         "answer": task.answer_json(thought.answer),
         "confidence": dict(thought.confidence) if thought.confidence else None,
+        "votes": {path: dict(counts) for path, counts in (thought.votes or {}).items()} or None,
+        "details": dict(thought.details) if thought.details else None,
     }
 
 
