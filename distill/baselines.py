@@ -36,7 +36,7 @@ def tfidf_chain(task: Task, pairs: Pairs) -> Runnable[dict[str, Any], Thought]:
     get their most frequent value. Needs scikit-learn.
     """
     fallback = _most_frequent(task, pairs)
-    groups = _groups(task)
+    groups = label_groups(task)
 
     @functools.cache  # fitted at the first row: a run that has answered everything needs no fit
     def models() -> dict[tuple[str, bool], Any]:
@@ -45,7 +45,7 @@ def tfidf_chain(task: Task, pairs: Pairs) -> Runnable[dict[str, Any], Thought]:
     def answer(inputs: Mapping[str, str]) -> Thought:
         flat = copy.deepcopy(fallback)
         for leaf, paths in groups.items():
-            predicted = models()[leaf].predict([_text(task, inputs, path) for path in paths])
+            predicted = models()[leaf].predict([text_for(task, inputs, path) for path in paths])
             for path, value in zip(paths, predicted, strict=True):
                 flat[path] = _value(task, path, value)
         return task.thought(nested(flat))
@@ -63,7 +63,7 @@ def _most_frequent(task: Task, pairs: Pairs) -> dict[str, Any]:
     return flat
 
 
-def _groups(task: Task) -> dict[tuple[str, bool], list[str]]:
+def label_groups(task: Task) -> dict[tuple[str, bool], list[str]]:
     """Label paths that share a classifier: same leaf name and classes, each with its own input."""
     groups: dict[tuple[str, bool], list[str]] = {}
     for path in task.labels:
@@ -73,25 +73,31 @@ def _groups(task: Task) -> dict[tuple[str, bool], list[str]]:
     return groups
 
 
-def _text(task: Task, inputs: Mapping[str, str], path: str) -> str:
+def text_for(task: Task, inputs: Mapping[str, str], path: str) -> str:
+    """What the value at `path` is predicted from: the input it is named after, or all of them."""
     head = path.split(".")[0]
     return inputs[head] if head in task.inputs else "\n".join(inputs[name] for name in task.inputs)
 
 
-def _fit(task: Task, pairs: Pairs, paths: Sequence[str]) -> Any:
+def text_classifier(values: Sequence[str]) -> Any:
+    """An unfitted scikit-learn pipeline, text to class; a constant one for a single class."""
     from sklearn.dummy import DummyClassifier
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
 
-    texts = [_text(task, example.inputs, path) for path in paths for example, _ in pairs]
-    values = [str(value_at(record.answer, path)) for path in paths for _, record in pairs]
     if len(set(values)) == 1:
-        return DummyClassifier().fit(texts, values)
+        return DummyClassifier()
     words = TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True)
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
     classifier = LogisticRegression(C=REGULARISATION, max_iter=3000)
-    return make_pipeline(make_union(words, characters), classifier).fit(texts, values)
+    return make_pipeline(make_union(words, characters), classifier)
+
+
+def _fit(task: Task, pairs: Pairs, paths: Sequence[str]) -> Any:
+    texts = [text_for(task, example.inputs, path) for path in paths for example, _ in pairs]
+    values = [str(value_at(record.answer, path)) for path in paths for _, record in pairs]
+    return text_classifier(values).fit(texts, values)
 
 
 def _value(task: Task, path: str, text: str) -> Any:

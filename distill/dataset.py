@@ -13,9 +13,22 @@ from langchain_core.messages import BaseMessage
 
 from ..chains.student.rendering import completion_ids, prompt_ids
 from ..chains.task import Target, Task, TaskError
-from ..store.rows import Example, Record
+from ..store.flags import filtered
+from ..store.reviews import corrections
+from ..store.rows import Example, Record, Review
+from ..store.store import Store
 
 Encoded = dict[str, list[int]]
+Pairs = list[tuple[Example, Record]]
+# Rules whose doubt ends where a person has accepted or corrected the row.
+SETTLED_BY_REVIEW = frozenset(
+    {
+        "label_conflict",
+        "suspected_label_error",
+        "rationale_names_other_label",
+        "rationale_copies_input",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,57 @@ def training_rows(
         else:
             rows.append(_row(task, example, record, target))
     return TrainingRows(tuple(rows), dict(left_out))
+
+
+def lesson_rows(
+    task: Task,
+    store: Store,
+    run: str,
+    *,
+    split: str,
+    target: Target,
+    end_token: str | None = None,
+) -> TrainingRows:
+    """`training_rows` of what `lesson_pairs` leaves of a run's split; both count in `left_out`."""
+    pairs, filtered_out = lesson_pairs(store, task, run, split=split)
+    found = training_rows(task, pairs, target=target, end_token=end_token)
+    return TrainingRows(found.rows, {**filtered_out, **found.left_out})
+
+
+def lesson_pairs(store: Store, task: Task, run: str, *, split: str) -> tuple[Pairs, dict[str, int]]:
+    """What a teacher run's split teaches: as people corrected it, without what filters leave out.
+
+    The second part counts the rows left out, by filter. A person's word on a row ends the doubt of
+    the rules SETTLED_BY_REVIEW.
+    """
+    out, lasting = filtered(store, task.name), filtered(store, task.name, but=SETTLED_BY_REVIEW)
+    reviewed = corrections(store, task.name)
+    kept: Pairs = []
+    left_out: Counter[str] = Counter()
+    for example, record in store.iter_pairs(run, split=split):
+        rules = lasting if example.id in reviewed else out
+        if rule := rules.get(example.id):
+            left_out[f"filter {rule}"] += 1
+        else:
+            kept.append((example, corrected(record, reviewed.get(example.id))))
+    return kept, dict(left_out)
+
+
+def corrected(record: Record, review: Review | None) -> Record:
+    """The record with the answer and the reasoning that a person gave, where somebody did.
+
+    Without a new reasoning the teacher's stays if it was given for this answer; else there is none.
+    """
+    if review is None or review.answer is None:
+        return record
+    same = review.answer == record.answer
+    return record.model_copy(
+        update={
+            "answer": review.answer,
+            "reasoning": review.reasoning or (record.reasoning if same else None),
+            "error": None,
+        }
+    )
 
 
 def tokenised(tokenizer: Any, rows: Sequence[TrainingRow]) -> list[Encoded]:

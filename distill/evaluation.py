@@ -14,6 +14,7 @@ from ..store.rows import Run, fingerprint
 from ..store.store import Store
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare, held_out
+from .dataset import lesson_pairs
 from .labelling import LabellingError, Progress, run_chain
 from .results import Report
 from .runs import describe_run, start
@@ -85,7 +86,13 @@ def teaching_run(store: Store, task: Task) -> Run:
 
 
 def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, AnswerChain]]:
-    pairs = [pair for pair in store.pairs(teacher.id, split="train") if pair[1].answer]
+    taught, left_out = lesson_pairs(store, task, teacher.id, split="train")
+    pairs = [pair for pair in taught if pair[1].answer]
+    if not pairs:
+        raise LabellingError(
+            f"task {task.name}: the filters leave no row of split train ({', '.join(left_out)}); "
+            "turn one off (understudy curate --include RULE)"
+        )
     taught_by: dict[str, Any] = {
         "teacher_run": teacher.id,
         "rows": len(pairs),

@@ -16,7 +16,7 @@ from ..chains.task import TARGETS, Target, Task
 from ..store.rows import Run
 from ..store.store import Store
 from .cards import base_name, remember_training, terms_fact, write_cards
-from .dataset import Encoded, TrainingRows, examples_sha256, rows_sha256, tokenised, training_rows
+from .dataset import Encoded, TrainingRows, examples_sha256, lesson_rows, rows_sha256, tokenised
 from .preflight import Preflight, TrainingError, preflight
 from .qlora import (
     RECIPE,
@@ -103,8 +103,8 @@ def prepare(
     folder = base_folder(base)
     tokenizer = load_tokenizer(folder, base)
     options: dict[str, Any] = {"target": target, "end_token": tokenizer.eos_token}
-    found = training_rows(task, store.pairs(teacher.id, split="train"), **options)
-    checks = training_rows(task, store.pairs(teacher.id, split="validation"), **options)
+    found = lesson_rows(task, store, teacher.id, split="train", **options)
+    checks = lesson_rows(task, store, teacher.id, split="validation", **options)
     taught = TrainingRows(found.rows[:limit], found.left_out)
     if not taught.rows:
         raise TrainingError(

@@ -1,0 +1,131 @@
+"""The order in which rows are worth a person's time, and why each is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..chains.task import Task, value_at
+from ..store.flags import flags
+from ..store.reviews import corrections
+from ..store.rows import Flag, Record
+from ..store.store import Store
+from .evaluation import teaching_run
+
+UNSURE = 0.7  # a student's confidence below which it is called low
+SUSPECTED = "suspected_label_error"
+
+
+Reason = tuple[float, str]  # how much it says, from 0 to 1, and in a line what
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row's place in the queue: the example's id, and what speaks for it, the strongest first.
+
+    `reasons` are lines for a person; they hold the task's and the models' words: escape them.
+    """
+
+    example: str
+    score: float
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the signals look at in one row: the teacher's record, the student's, the finding."""
+
+    record: Record
+    student: Record | None
+    suspected: Flag | None
+
+
+def review_queue(
+    task: Task, store: Store, *, split: str | None = None, limit: int | None = None
+) -> list[Entry]:
+    """The rows (of one split) that the newest teacher run answered, most worth a look first.
+
+    Rows that a person has accepted or corrected are left out. Reasons add up: a row's score is 1
+    less the product of (1 - score) over them. Rows of equal score are in the store's order, those
+    without any reason last. Suspected errors are those that `curate` found last. Raises
+    LabellingError where no teacher has answered.
+    """
+    run = teaching_run(store, task)
+    done = corrections(store, task.name)
+    students = _newest_student(task, store)
+    suspected = {flag.example: flag for flag in flags(store, task.name, SUSPECTED)}
+    found = [
+        _entry(task, Signs(record, students.get(example.id), suspected.get(example.id)))
+        for example, record in store.iter_pairs(run.id, split=split)
+        if record.answer is not None and example.id not in done
+    ]
+    return sorted(found, key=lambda entry: -entry.score)[:limit]
+
+
+def _entry(task: Task, signs: Signs) -> Entry:
+    found = sorted((r for sign in SIGNALS if (r := sign(task, signs))), reverse=True)
+    rest = math.prod(1 - min(1.0, max(0.0, score)) for score, _ in found)
+    return Entry(signs.record.example, 1 - rest, tuple(text for _, text in found))
+
+
+def _newest_student(task: Task, store: Store) -> Mapping[str, Record]:
+    for run in store.runs(task=task.name, role="student"):
+        if run.answers == task.answers and (records := store.records(run.id)):
+            return {record.example: record for record in records}
+    return {}
+
+
+def votes_split(_: Task, signs: Signs) -> Reason | None:
+    """The teacher's samples or models did not agree; without votes, its confidence says how far."""
+    if signs.record.votes is None:
+        path, sure = _least(signs.record.confidence)
+        return (1 - sure, f"{path}: the teacher is sure at {sure:.2f}") if sure < 1 else None
+    found = []
+    for path, votes in signs.record.votes.items():
+        total, top = sum(votes.values()), max(votes.values(), default=0)
+        if top < total:
+            counted = sorted(votes.items(), key=lambda vote: -vote[1])
+            told = ", ".join(f"{value} {count}" for value, count in counted)
+            found.append((1 - top / total, f"{path}: the votes are {told}"))
+    return max(found, default=None)
+
+
+def student_disagrees(task: Task, signs: Signs) -> Reason | None:
+    """The newest student says another label; the surer it is, the more that says."""
+    if signs.student is None or signs.student.answer is None:
+        return None
+    found = []
+    for path in task.labels:
+        taught, said = (value_at(r.answer, path) for r in (signs.record, signs.student))
+        if taught != said:
+            sure = (signs.student.confidence or {}).get(path, 0.5)
+            found.append((sure, f"{path}: the student says {said}, the teacher {taught}"))
+    return max(found, default=None)
+
+
+def student_unsure(_: Task, signs: Signs) -> Reason | None:
+    """The newest student gave a label a low probability."""
+    path, sure = _least(signs.student.confidence if signs.student else None)
+    return (1 - sure, f"{path}: the student is sure at {sure:.2f}") if sure < UNSURE else None
+
+
+def suspected_error(_: Task, signs: Signs) -> Reason | None:
+    """Curation holds a label for an error."""
+    if signs.suspected is None:
+        return None
+    detail = signs.suspected.detail
+    text = f"{detail.get('path')}: {detail.get('given')} may be {detail.get('likely')}"
+    return (0.5 if signs.suspected.score is None else signs.suspected.score, text)
+
+
+def _least(confidence: Mapping[str, float] | None) -> tuple[str, float]:
+    return min((confidence or {"": 1.0}).items(), key=lambda item: item[1])
+
+
+SIGNALS: tuple[Callable[[Task, Signs], Reason | None], ...] = (
+    votes_split,
+    student_disagrees,
+    student_unsure,
+    suspected_error,
+)
