@@ -17,7 +17,7 @@ TABLES = {
 VIEWS = {
     "labels": "Every record with its example and its run: who answered what to which input.",
     "failures": "The records without an answer, and why.",
-    "disagreements": "Where a student and a teacher of the same answer schema say different things.",
+    "disagreements": "Where a student and a teacher of one answer schema say different things.",
     "corrections": "What people said that still holds, beside the gold of before.",
     "example_texts": "The text of an example's inputs, one line each: what full text search reads.",
 }
