@@ -1,0 +1,84 @@
+"""The command `review`: a page on this machine where a person accepts and corrects labels."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    SplitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+    say,
+)
+
+LONGEST_NAME = 100
+
+
+def review_(
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    reviewer: Annotated[
+        str | None, typer.Option(help="your name, kept with the gold; default: the login name")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
+    split: SplitOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most this many rows")] = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="print the address, open no browser")
+    ] = False,
+) -> None:
+    """Look at the rows that are worth it, in a browser: accept, correct, skip, undo."""
+    import webbrowser
+
+    from ..chains.loading import load_task
+    from .review import serve_review
+    from .review_queue import review_queue
+
+    name = _name(reviewer)
+    with open_store(store, create=False) as opened:
+        loaded = load_task(task)
+        entries = review_queue(loaded, opened, split=split, limit=limit)
+        if not entries:
+            fail(f"no row of task {loaded.name} waits for review in {store}; run distill first")
+        queue = [(entry.example, entry.reasons) for entry in entries]
+        try:
+            server = serve_review(loaded, opened, queue, reviewer=name, port=port)
+        except OSError as error:
+            fail(f"port {port}: {error.strerror or error}; give another --port")
+        with server:
+            say(f"review {len(queue)} rows at {server.url} (Ctrl-C stops)")
+            if not no_open:
+                webbrowser.open(server.url)
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+        say(_summary(server.desk.counts, name))
+
+
+def _summary(counts: Counter[str], name: str) -> str:
+    told = {"accept": "accepted", "correct": "corrected", "skip": "skipped"}
+    parts = ", ".join(f"{counts[verdict]} {said}" for verdict, said in told.items())
+    return f"{counts.total()} rows reviewed by {name}: {parts}"
+
+
+def _name(reviewer: str | None) -> str:
+    if reviewer is None:
+        try:
+            reviewer = getpass.getuser()
+        except (OSError, KeyError, ImportError):
+            fail("this login has no name; give --reviewer NAME", status=2)
+    name = reviewer.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        fail(f"--reviewer is a name of 1 to {LONGEST_NAME} printable characters", status=2)
+    return name
+
+
+COMMANDS = {"review": review_}

@@ -1,0 +1,339 @@
+"use strict";
+// Text of rows reaches the page by textContent and value alone, never as markup.
+
+const at = (id) => document.getElementById(id);
+const facts = JSON.parse(at("facts").textContent);
+const token = new URLSearchParams(location.search).get("token") || "";
+const tab = crypto.randomUUID();
+const mine = []; // the reviews of this window, newest last
+let row = null;
+let fields = []; // {path, element, focus(), dirty(), value(), pick(n), edit(), leave(), reset()}
+let current = 0;
+let busy = false;
+
+// Characters that are not seen, or that reorder what is seen, by the names that they are known by.
+const NAMES = {
+  0x061c: "ALM", 0x200b: "ZWSP", 0x200e: "LRM", 0x200f: "RLM", 0x2028: "LS", 0x2029: "PS",
+  0x202a: "LRE", 0x202b: "RLE", 0x202c: "PDF", 0x202d: "LRO", 0x202e: "RLO", 0x2060: "WJ",
+  0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xfeff: "BOM",
+};
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+function named(character) {
+  const code = character.codePointAt(0);
+  return "⟨" + (NAMES[code] || "U+" + code.toString(16).toUpperCase().padStart(4, "0")) + "⟩";
+}
+
+function shown(text) {
+  return text.replace(/\r\n/g, "\n").replace(HIDDEN, named);
+}
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children); // strings become text nodes
+  return element;
+}
+
+function textBox(text) {
+  return make("div", {class: "text", dir: "auto"}, shown(text));
+}
+
+async function ask(path, body) {
+  const headers = {"X-Review-Token": token, "X-Review-Tab": tab};
+  const options = {method: "GET", headers, cache: "no-store"};
+  if (body) {
+    options.method = "POST";
+    options.body = JSON.stringify(body);
+    headers["Content-Type"] = "application/json";
+  }
+  try {
+    return await (await fetch(path, options)).json();
+  } catch {
+    return {error: "The server does not answer. Is “understudy review” still running?"};
+  }
+}
+
+function say(status, error = "") {
+  at("status").textContent = shown(status);
+  at("error").textContent = shown(error);
+}
+
+// One thing at a time: a key pressed before the next row is on the page does not act on it.
+async function exchange(path, body) {
+  if (busy) return;
+  busy = true;
+  document.body.setAttribute("aria-busy", "true");
+  const reply = await ask(path, body);
+  if (reply.saved) mine.push(reply.saved);
+  if (reply.progress) showProgress(reply.progress);
+  if (reply.row !== undefined) showRow(reply.row, reply);
+  if (!reply.held) say(reply.note || "", reply.error || "");
+  if (reply.error) toField(reply.error);
+  busy = false;
+  document.body.removeAttribute("aria-busy");
+  return reply;
+}
+
+function toField(error) {
+  const wrong = fields.findIndex((field) => error.startsWith(field.path + ":"));
+  if (wrong >= 0) move(wrong);
+}
+
+function showProgress({done, total}) {
+  at("progress").max = Math.max(total, 1);
+  at("progress").value = done;
+  at("count").textContent = `${done} of ${total} done`;
+  document.title = `${done} of ${total} · Review ${shown(facts.task)}`;
+}
+
+function showRow(data, reply) {
+  row = data;
+  fields = [];
+  at("waiting").hidden = true;
+  at("row").hidden = !row;
+  at("end").hidden = Boolean(row);
+  at("save").disabled = at("skip").disabled = !row;
+  at("input-list").replaceChildren();
+  at("reasons").replaceChildren();
+  at("fields").replaceChildren();
+  if (row) showAnswer();
+  else showEnd(reply.counts || {});
+  scrollTo(0, 0);
+}
+
+function showEnd(counts) {
+  const told = [["accept", "accepted"], ["correct", "corrected"], ["skip", "skipped"]];
+  at("end-counts").textContent =
+    "Here: " + told.map(([name, said]) => `${counts[name] || 0} ${said}`).join(", ") + ".";
+  at("main").focus({preventScroll: true});
+}
+
+function showAnswer() {
+  for (const {name, text} of row.inputs) {
+    const box = textBox(text);
+    at("input-list").append(make("dt", {}, make("bdi", {}, shown(name))), make("dd", {}, box));
+    if (box.scrollHeight > box.clientHeight + 1) {
+      box.tabIndex = 0; // so that a keyboard can scroll it
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", shown(name));
+    }
+  }
+  const reasons = row.reasons.length ? row.reasons : ["no sign speaks for it; it comes next in the store's order"];
+  at("reasons").append(...reasons.map((text) => make("li", {}, make("bdi", {}, shown(text)))));
+  at("who").replaceChildren(...whoLines());
+  at("proposed").textContent = {
+    teacher: "The teacher's, to accept or to correct.",
+    gold: "No teacher has answered. The gold, to accept or to correct.",
+    student: "No teacher has answered. The student's, to accept or to correct.",
+  }[row.proposed_by] || "Nobody has answered: choose one, or skip.";
+  row.fields.forEach((data, number) => addField(data.choices ? choice(data, number) : text(data)));
+  if (row.reasons_asked) addField(reasoning());
+  fields.forEach((field, n) => field.element.addEventListener("focusin", () => { current = n; }));
+  refresh();
+  move(0);
+}
+
+function whoLines() {
+  const lines = [];
+  for (const role of ["teacher", "student"]) {
+    const who = row[role];
+    if (!who) continue;
+    const failed = who.error ? `, failed: ${who.error.slice(0, 300)}` : "";
+    lines.push(`${role[0].toUpperCase()}${role.slice(1)}: ${who.model}${failed}`);
+  }
+  if (row.gold_by) lines.push(`Gold from ${row.gold_by}`);
+  lines.push(`Split ${row.split}, row ${row.example}`);
+  return lines.flatMap((line) => [make("bdi", {}, shown(line)), make("br")]);
+}
+
+function addField(field) {
+  fields.push(field);
+  at("fields").append(field.element);
+}
+
+function heading(tag, name, attributes = {}) {
+  const changed = make("span", {class: "changed"}, "changed");
+  return make(tag, {class: "name", ...attributes}, make("bdi", {}, shown(name)), changed);
+}
+
+function says(pairs) {
+  return pairs.map(([who, what]) =>
+    make("p", {class: "says"}, `${who}: `, make("bdi", {class: "text"}, shown(what) || "(none)")));
+}
+
+function choice(data, number) {
+  const element = make("fieldset", {class: "field"}, heading("legend", data.path));
+  const radios = data.choices.map((one, n) => {
+    const radio = make("input", {type: "radio", name: `field-${number}`, value: n});
+    const label = make("label", {class: "choice"}, radio);
+    if (n < 9) label.append(make("kbd", {"aria-hidden": "true"}, String(n + 1)));
+    label.append(make("bdi", {}, shown(one.text)));
+    if (one.said_by.length) label.append(make("small", {}, one.said_by.join(" · ")));
+    return [radio, label];
+  });
+  element.append(make("div", {class: "choices"}, ...radios.map(([, label]) => label)));
+  element.append(...says(data.says));
+  const chosen = () => radios.findIndex(([radio]) => radio.checked);
+  const start = data.chosen ?? -1;
+  const reset = (n = start) => radios.forEach(([radio], m) => { radio.checked = n === m; });
+  reset(data.draft ?? start);
+  element.addEventListener("change", refresh);
+  return {
+    path: data.path,
+    element,
+    reset,
+    focus: () => radios[Math.max(chosen(), 0)][0].focus({preventScroll: true}),
+    dirty: () => chosen() !== start,
+    value: () => data.choices[chosen()].value,
+    pick: (n) => {
+      if (n >= radios.length) return;
+      radios[n][0].checked = true;
+      radios[n][0].focus();
+      refresh();
+    },
+  };
+}
+
+// Read as marked text; the text itself is edited, where nothing is marked.
+function editable(name, key, start, draft, className = "") {
+  const view = textBox(start);
+  const area = make("textarea", {"aria-label": shown(name), dir: "auto", spellcheck: "false", hidden: ""});
+  const button = make("button", {type: "button", class: "edit"}, "Edit ", make("kbd", {}, key));
+  const element = make("div", {class: `field ${className}`, role: "group", tabindex: "-1", "aria-label": shown(name)});
+  element.append(heading("div", name), view, area, button);
+  area.value = start;
+  const first = area.value; // a textarea has its own line ends
+  if (draft !== null) area.value = draft;
+  const look = (editing) => {
+    view.hidden = editing;
+    area.hidden = !editing;
+    button.hidden = editing;
+    view.textContent = shown(area.value);
+    refresh();
+  };
+  const edit = () => { look(true); area.focus(); };
+  button.addEventListener("click", edit);
+  area.addEventListener("input", refresh);
+  area.addEventListener("blur", () => look(false));
+  view.textContent = shown(area.value);
+  return {
+    element,
+    edit,
+    focus: () => element.focus({preventScroll: true}),
+    leave: () => element.focus(), // and so blurs the text
+    reset: () => { area.value = first; look(false); },
+    dirty: () => area.value !== first,
+    value: () => area.value,
+  };
+}
+
+function text(data) {
+  const field = {path: data.path, ...editable(data.path, "e", data.text, data.draft)};
+  field.element.append(...says(data.says));
+  return field;
+}
+
+function reasoning() {
+  const field = editable("Reasoning", "r", row.reasoning, row.draft_reasoning, "reasoning");
+  if (row.student_reasoning) field.element.append(...says([["student", row.student_reasoning]]));
+  return {path: facts.reasoning, reasoning: true, ...field};
+}
+
+function refresh() {
+  for (const field of fields) field.element.classList.toggle("dirty", field.dirty());
+  at("save-text").textContent = changed() ? "Save correction" : "Accept";
+}
+
+function changed() {
+  return fields.some((field) => field.dirty());
+}
+
+function move(to) {
+  if (!fields.length) return;
+  current = (to + fields.length) % fields.length;
+  fields[current].focus();
+  if (to) fields[current].element.scrollIntoView({block: "nearest"});
+}
+
+function save() {
+  if (!row) return;
+  const verdict = changed() ? "correct" : "accept";
+  const body = {example: row.example, verdict, seen: row.seen, changes: {}};
+  for (const field of fields.filter((one) => one.dirty())) {
+    if (field.reasoning) body.reasoning = field.value();
+    else body.changes[field.path] = field.value();
+  }
+  exchange("/api/review", body);
+}
+
+function skip() {
+  if (!row) return;
+  if (changed()) return say("", "You changed this row: Enter saves it, u drops the changes.");
+  exchange("/api/review", {example: row.example, verdict: "skip", seen: row.seen});
+}
+
+async function undo() {
+  if (row && changed()) {
+    fields.forEach((field) => field.reset());
+    refresh();
+    return say("Your changes to this row are dropped; u again takes back the last decision.");
+  }
+  const review = mine.at(-1) || null;
+  const reply = await exchange("/api/undo", {review});
+  if (reply && !reply.error) mine.splice(mine.indexOf(review), review ? 1 : 0);
+}
+
+function recheck() {
+  if (row && !busy && !changed()) {
+    exchange(`/api/next?holding=${encodeURIComponent(row.example)}`);
+  }
+}
+
+function edit(field) {
+  if (field && field.edit) field.edit();
+}
+
+const ACTIONS = {
+  a: save, s: skip, u: undo, Enter: save,
+  r: () => edit(fields.find((field) => field.reasoning)),
+  e: () => edit(fields[current]),
+  "?": () => at("keys").showModal(),
+};
+
+function key(event) {
+  const typing = event.target instanceof HTMLTextAreaElement;
+  if (event.isComposing || event.altKey || at("keys").open) return;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key !== "Enter" || event.repeat || busy) return;
+    event.preventDefault();
+    return save();
+  }
+  if (typing) {
+    if (event.key === "Escape") fields[current].leave();
+    return;
+  }
+  if (event.key === "Enter" && event.target instanceof HTMLButtonElement) return;
+  const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const digit = "123456789".indexOf(name);
+  const act = digit >= 0 ? () => fields[current]?.pick?.(digit)
+    : name === "j" ? () => move(current + 1)
+    : name === "k" ? () => move(current - 1)
+    : ACTIONS[name];
+  if (!act) return;
+  event.preventDefault();
+  if (busy || (event.repeat && name !== "j" && name !== "k")) return;
+  act();
+}
+
+at("task").textContent = shown(facts.task);
+at("reviewer").textContent = shown(facts.reviewer);
+at("save").addEventListener("click", save);
+at("skip").addEventListener("click", skip);
+at("undo").addEventListener("click", undo);
+at("help").addEventListener("click", ACTIONS["?"]);
+at("keys-close").addEventListener("click", () => at("keys").close());
+document.addEventListener("keydown", key);
+window.addEventListener("focus", recheck);
+window.addEventListener("beforeunload", (event) => { if (row && changed()) event.preventDefault(); });
+exchange("/api/next");
