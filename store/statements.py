@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from .rows import Example, Record, Row
 
 Kind = TypeVar("Kind", bound=Row)
-_JSON = {
+JSON_COLUMNS = {
     "inputs",
     "gold",
     "parameters",
@@ -75,6 +75,10 @@ RECORD = ", ".join(
     {"run": ":run as run", "example": "e.id as example"}.get(name, f"r.{name}")
     for name in Record.model_fields
 )
+ONE_RECORD = (
+    f"select {RECORD} from runs u join examples e on e.task = u.task and e.id = :example "
+    "join records r on r.run = u.position and r.example = e.position where u.id = :run"
+)
 PAIRS = (
     f"from records r join examples e on e.position = r.example where r.run = {RUN_POSITION} "
     "and r.example > :after and (:split is null or e.split = :split) "
@@ -84,13 +88,15 @@ PAIRS = (
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 _MEANT = {  # per kind its fields in order, and whether each is JSON data
-    kind: [(name, name in _JSON) for name in kind.model_fields] for kind in (Example, Record)
+    kind: [(name, name in JSON_COLUMNS) for name in kind.model_fields] for kind in (Example, Record)
 }
 
 
 def values_of(row: Row) -> dict[str, Any]:
     """The fields as SQLite takes them: JSON data as text."""
-    return {name: _cell(getattr(row, name), name in _JSON) for name in type(row).model_fields}
+    return {
+        name: _cell(getattr(row, name), name in JSON_COLUMNS) for name in type(row).model_fields
+    }
 
 
 def cells_of(row: Example | Record) -> list[Any]:
@@ -126,7 +132,9 @@ def row_of(kind: type[Kind], row: sqlite3.Row | Mapping[str, Any]) -> Kind:
     """A row of this kind out of a selection with its columns. Raises ValueError."""
     return kind(
         **{
-            name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
+            name: json.loads(row[name])
+            if name in JSON_COLUMNS and row[name] is not None
+            else row[name]
             for name in kind.model_fields
         }
     )

@@ -13,6 +13,7 @@ from .rows import Example, Record, Row, Run
 from .statements import (
     ADD_RECORD,
     INSERT_EXAMPLE,
+    ONE_RECORD,
     PAIRS,
     RECORD,
     RUN_POSITION,
@@ -77,7 +78,7 @@ class Store:
         with self.connection.writing() as connection:
             cursor = connection.cursor()
             for example in examples:
-                counts[_add_example(cursor, example)] += 1
+                counts[add_example(cursor, example)] += 1
         counts["known"] += counts["gold_filled"] + counts["gold_differs"]
         return Added(**counts)
 
@@ -166,10 +167,20 @@ class Store:
             rows = (record_cells(connection, record, runs=runs) for record in records)
             return connection.executemany(ADD_RECORD, rows).rowcount
 
+    def record(self, run_id: str, example_id: str) -> Record | None:
+        """What the run answered to this example of its task; None where it was not asked."""
+        rows = self.connection.read(ONE_RECORD, run=run_id, example=example_id)
+        return self._made(Record, rows[0]) if rows else None
+
     def records(self, run_id: str, *, split: str | None = None) -> list[Record]:
         """The run's records (on one split) in the order of the examples."""
+        return list(self.iter_records(run_id, split=split))
+
+    def iter_records(self, run_id: str, *, split: str | None = None) -> Iterator[Record]:
+        """The same, a page at a time: any number of them in little memory."""
         statement = f"select e.position, {RECORD} {PAIRS}"
-        return [self._made(Record, row) for row in self._pages(statement, run=run_id, split=split)]
+        for row in self._pages(statement, run=run_id, split=split):
+            yield self._made(Record, row)
 
     def pairs(self, run_id: str, *, split: str | None = None) -> list[tuple[Example, Record]]:
         """The run's examples (of one split) with what it answered, in the examples' order."""
@@ -220,7 +231,7 @@ class Store:
             return row_of(kind, row)
 
 
-def _add_example(cursor: sqlite3.Cursor, example: Example) -> str:
+def add_example(cursor: sqlite3.Cursor, example: Example) -> str:
     """Which field of Added this example counts in."""
     if cursor.execute(INSERT_EXAMPLE, cells_of(example)).rowcount:
         return "new"

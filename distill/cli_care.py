@@ -1,0 +1,52 @@
+"""The commands that keep a store whole: backup, verify, vacuum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import DEFAULT_STORE, StoreOption, fail, open_store, say
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(help="the file that becomes the copy")],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Copy the store to another file, while others read and write it."""
+    from ..store import care
+
+    with open_store(store, create=False) as opened:
+        copy = care.backup(opened, to)
+    say(f"copied {store} to {copy}, {_megabytes(copy.stat().st_size)}")
+
+
+def verify(store: StoreOption = DEFAULT_STORE) -> None:
+    """Check the file, its references, hashes, JSON and full text; exit status 1 where wrong."""
+    from ..store.checks import verify as problems_of
+    from ..store.store import Store
+
+    with Store(store, read_only=True) as opened:
+        problems = problems_of(opened)
+    for problem in problems:
+        say(problem)
+    if problems:
+        fail(f"{store}: {len(problems)} problems; put a backup in its place, or see docs/store.md")
+    say(f"{store} is whole")
+
+
+def vacuum(store: StoreOption = DEFAULT_STORE) -> None:
+    """Give the space that nothing uses any more back to the disk."""
+    from ..store import care
+
+    with open_store(store, create=False) as opened:
+        before, after = care.vacuum(opened)
+    say(f"{store}: {_megabytes(before)} before, {_megabytes(after)} now")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+COMMANDS = {"backup": backup, "verify": verify, "vacuum": vacuum}
