@@ -41,16 +41,16 @@ def why(
 
 def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """What is in the store: examples, runs and what they took, flags, reviews, trainings, terms."""
-    from ..store.totals import totals
+    from ..store.overview import overview
 
     with _looked_into(store) as opened:
-        found = totals(opened)
+        found = overview(opened)
     if as_json:
         say(json.dumps(found, indent=2))
         return
-    from .stories import print_totals
+    from .stories import print_overview
 
-    print_totals(found)
+    print_overview(found)
 
 
 def search(

@@ -72,8 +72,8 @@ def print_story(story: Mapping[str, Any]) -> None:
     console.print()
 
 
-def print_totals(found: Mapping[str, Any]) -> None:
-    """What `totals` found, as tables."""
+def print_overview(found: Mapping[str, Any]) -> None:
+    """What `overview` found, as tables."""
     console = _console()
     table = _grid()
     _row(table, "store", found["path"])

@@ -9,20 +9,22 @@ from typing import Any
 
 from .meanings import COLUMNS, TABLES, VIEWS
 
-# Each is fixed SQL with named values, and each finds its rows through an index. An empty value
-# leaves a condition out.
+# Each is fixed SQL with named values and finds its rows through an index (cross join: in this
+# order, whatever SQLite guesses of the sizes; runs are few). An empty value leaves a condition out.
 QUERIES: dict[str, tuple[str, str, str]] = {
     "failed_rows": (
         "Failed rows",
         "The rows of a run (of all, where none is given) without an answer, the newest run first.",
-        "select f.* from runs u join failures f on f.run = u.id "
-        "where (:run = '' or u.id = :run) order by u.position desc, f.number limit 500",
+        "select r.number, e.task, e.split, e.id as example, u.id as run, u.model, r.error, "
+        "r.attempts, r.cost, r.raw, r.created from runs u "
+        "cross join records r on r.run = u.position and r.answer is null "
+        "join examples e on e.position = r.example "
+        "where (:run = '' or u.id = :run) order by u.position desc, r.example limit 500",
     ),
     "disagreements_of_a_run": (
         "Student and teacher disagree",
         "Rows where a student's run and a teacher of the same answer schema say different things.",
-        "select d.* from runs u join disagreements d on d.run = u.id where u.role = 'student' "
-        "and (:run = '' or u.id = :run) order by u.position desc, d.number limit 500",
+        "select * from disagreements where (:run = '' or run = :run) limit 500",
     ),
     "cost_by_run": (
         "Cost by run",
@@ -51,9 +53,9 @@ QUERIES: dict[str, tuple[str, str, str]] = {
     "one_example": (
         "One example",
         "What everybody answered to the example of this id.",
-        "select l.* from runs u join examples e on e.task = u.task and e.id = :example "
-        "join records r on r.run = u.position and r.example = e.position "
-        "join labels l on l.number = r.number order by r.run",
+        "select l.* from runs u cross join examples e on e.task = u.task and e.id = :example "
+        "cross join records r on r.run = u.position and r.example = e.position "
+        "cross join labels l on l.number = r.number order by u.position",
     ),
     "taught_by_a_record": (
         "Who learnt from a record",

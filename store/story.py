@@ -71,7 +71,8 @@ def why(store: Store, number: int) -> dict[str, Any]:
 
 
 _REVIEWS = (
-    "select v.*, u.id as run from reviews v left join runs u on u.position = v.run "
+    "select v.id, v.verdict, v.reviewer, u.id as run, v.answer, v.reasoning, v.gold_before, "
+    "v.gold_by_before, v.created, v.undone from reviews v left join runs u on u.position = v.run "
     "where v.example = :example order by v.id"
 )
 _FLAGS = (

@@ -190,9 +190,10 @@ VIEWS = (
     "su.name as student, su.id as run, s.answer as student_answer, s.confidence, "
     "tu.model as teacher, tu.id as teacher_run, t.answer as teacher_answer, "
     "t.reasoning as teacher_reasoning, e.gold "
-    "from runs su join records s on s.run = su.position "
-    "join runs tu on tu.task = su.task and tu.answers = su.answers and tu.role = 'teacher' "
-    "join records t on t.run = tu.position and t.example = s.example "
+    # cross: in this order, whatever SQLite guesses of the sizes; runs are few
+    "from runs su cross join runs tu on tu.task = su.task and tu.answers = su.answers "
+    "and tu.role = 'teacher' cross join records s on s.run = su.position "
+    "cross join records t on t.run = tu.position and t.example = s.example "
     "join examples e on e.position = s.example "
     "where su.role = 'student' and s.answer <> t.answer",
     "create view corrections as select v.id, e.task, e.split, e.id as example, e.inputs, "
