@@ -2,51 +2,229 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..chains.loading import load_task
+from ..chains.task import Task, TaskError
+from ..store.columns import RefusedRow
 from ..store.connection import StoreError
-from ..store.exchange import examples_from, read_rows
-from ..store.store import Store
+from ..store.exchange import REFUSED_KEPT, Import, examples_from, read_rows, recorded_rows
+from ..store.providers import PROVIDERS, provider_rows, said_in
+from ..store.rows import Example, Run
+from ..store.store import Added, Store
+from ..store.tabular import SPLIT, is_dataset_dict
+from .chats import recorded_in
+from .recorded import record_labels
+
+SAMPLE = 1000  # rows that a preview looks at
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What decides where the rows go: one split for all, or the columns that say it.
+
+    `columns` are the person's own, somebody's column -> an input or answer path of the task.
+    """
+
+    split: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    time_column: str | None = None
+    columns: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an import would do: its first examples, each with its gold or recorded answer as JSON
+    text, and of the rows looked at how many go where."""
+
+    examples: tuple[Example, ...]
+    answers: tuple[str, ...]
+    splits: Mapping[str, int]
+    rows: int
+    refused: tuple[tuple[int, str], ...]
+    refused_count: int
+    notes: tuple[str, ...]
 
 
 def import_examples(
     store: Store,
     reference: str,
-    data: Path,
+    data: Any,
     *,
     split: str | None = None,
     split_column: str | None = None,
     group_column: str | None = None,
+    time_column: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
 ) -> list[str]:
     """Import `data` for the task at `reference`; returns lines that say what came of it.
 
-    A row that cannot be used is left out and said. Raises StoreError where no row can.
+    `data` and `format` are as in `read_rows`. A row that cannot be used is left out and said. All
+    the others are stored or, where anything is raised, none. Raises StoreError where no row can be.
     """
-    task = load_task(reference)
-    found = examples_from(
-        read_rows(data),
+    placing = Placing(split, split_column, group_column, time_column, columns)
+    source = _named(data)
+    added, found = import_rows(store, load_task(reference), data, placing=placing, format=format)
+    lines = [f"{source}: {added.new} new examples, {added.known} already known"]
+    if added.gold_filled:
+        lines.append(f"{source}: gold filled in for {added.gold_filled} of the known examples")
+    if added.gold_differs:
+        lines.append(f"{source}: {added.gold_differs} known examples have another gold; it is kept")
+    return [*lines, *refusals(source, found.refused, found.refused_count), *found.notes]
+
+
+def import_rows(
+    store: Store,
+    task: Task,
+    data: Any,
+    *,
+    placing: Placing | None = None,
+    format: str | None = None,
+) -> tuple[Added, Import]:
+    """The same for a task that is at hand: what the store says, and what the file held."""
+    found = _examples(task, read_rows(data, format=format), data, placing or Placing())
+    added = store.add_examples(_some(found, _named(data)))
+    return added, found
+
+
+def preview_import(
+    task: Task, data: Any, *, placing: Placing | None = None, format: str | None = None
+) -> Preview:
+    """What importing the first 1,000 rows would do; nothing is written. Raises StoreError."""
+    sample = list(itertools.islice(read_rows(data, format=format), SAMPLE))
+    found = _examples(task, sample, data, placing or Placing())
+    examples = list(found.examples)
+    return Preview(
+        examples=tuple(examples[:SHOWN]),
+        answers=tuple(_text(example.gold) for example in examples[:SHOWN]),
+        splits=dict(Counter(example.split for example in examples)),
+        rows=len(sample),
+        refused=tuple(found.refused[:SHOWN]),
+        refused_count=found.refused_count,
+        notes=tuple(found.notes),
+    )
+
+
+def preview_recordings(task: Task, data: Any, *, format: str, split: str | None = None) -> Preview:
+    """The same of a provider's file. Raises StoreError."""
+    refused: list[tuple[int, str]] = []
+    numbered = itertools.islice(provider_rows(data), SAMPLE)
+    found = list(_from_provider(task, numbered, format, split, refused))
+    return Preview(
+        examples=tuple(example for example, _ in found[:SHOWN]),
+        answers=tuple(_text(o.get("answer") or o.get("error")) for _, o in found[:SHOWN]),
+        splits=dict(Counter(example.split for example, _ in found)),
+        rows=len(found) + len(refused),
+        refused=tuple(refused[:SHOWN]),
+        refused_count=len(refused),
+        notes=(),
+    )
+
+
+def import_recordings(
+    store: Store,
+    task: Task,
+    data: Any,
+    *,
+    format: str | None = None,
+    model: str | None = None,
+    split: str | None = None,
+) -> tuple[Run, list[str]]:
+    """What a model said elsewhere becomes the task's teacher run, all or none.
+
+    `format` is one of PROVIDERS or as in `read_rows`. The run's model is `model`, or that of the
+    first row. Returns the run and lines that say which rows were left out: only a provider's file
+    may have some. Raises StoreError where no row can be used.
+    """
+    refused: list[tuple[int, str]] = []
+    rows: Iterator[tuple[Example, Mapping[str, Any]]]
+    if format in PROVIDERS:
+        rows = _from_provider(task, provider_rows(data), str(format), split, refused)
+    else:
+        rows = iter(
+            recorded_rows(data, task=task.name, inputs=task.inputs, split=split, format=format)
+        )
+    first = next(rows, None)
+    if first is None:
+        reason = f"; the first: row {refused[0][0]}: {refused[0][1]}" if refused else ""
+        raise StoreError(f"{_named(data)} has no usable row{reason}")
+    named = model or first[1].get("model") or format or "recorded"
+    run = record_labels(task, store, itertools.chain([first], rows), model=str(named))
+    return run, refusals(_named(data), refused[:REFUSED_KEPT], len(refused))
+
+
+def refusals(source: str, refused: Iterable[tuple[int, str]], count: int) -> list[str]:
+    """Lines that say which rows were left out: the first ones, and how many more."""
+    shown = [f"{source} row {number} left out: {reason}" for number, reason in refused][:SHOWN]
+    more = count - len(shown)
+    return [*shown, f"{source}: {more} more rows left out"] if more else shown
+
+
+def _examples(task: Task, rows: Iterable[Mapping[str, str]], data: Any, placing: Placing) -> Import:
+    for column, meant in (placing.columns or {}).items():
+        if meant not in (*task.inputs, *task.paths):
+            known = ", ".join((*task.inputs, *task.paths))
+            raise TaskError(f"--column {column}={meant}: {meant} is none of {known}")
+    split_column = placing.split_column
+    if isinstance(data, str | Path) and Path(data).is_dir() and is_dataset_dict(data):
+        told = placing.split or placing.group_column or placing.time_column
+        split_column = split_column or (None if told else SPLIT)
+    return examples_from(
+        rows,
         task=task.name,
         inputs=task.inputs,
         gold_paths=task.paths,
         columns=task.columns,
+        chosen=placing.columns,
         aliases=task.aliases,
         labels=task.labels,
-        split=split,
+        split=placing.split,
         split_column=split_column,
-        group_column=group_column,
-        source=str(data),
+        group_column=placing.group_column,
+        time_column=placing.time_column,
+        source=_named(data),
     )
-    if not found.examples:
+
+
+def _some(found: Import, source: str) -> Iterator[Example]:
+    """The examples; raises StoreError behind the last row where there was none."""
+    any_row = False
+    for example in found.examples:
+        any_row = True
+        yield example
+    if not any_row:
         reason = f"; the first: {found.refused[0][1]}" if found.refused else ""
-        raise StoreError(f"{data} has no usable row{reason}")
-    added = store.add_examples(found.examples)
-    lines = [f"{data}: {added.new} new examples, {added.known} already known"]
-    if added.gold_filled:
-        lines.append(f"{data}: gold filled in for {added.gold_filled} of the known examples")
-    if added.gold_differs:
-        lines.append(f"{data}: {added.gold_differs} known examples have another gold; it is kept")
-    lines += [f"{data} row {number} left out: {reason}" for number, reason in found.refused[:5]]
-    if len(found.refused) > 5:
-        lines.append(f"{data}: {len(found.refused) - 5} more rows left out")
-    return lines + list(found.notes)
+        raise StoreError(f"{source} has no usable row{reason}")
+
+
+def _from_provider(
+    task: Task,
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    format: str,
+    split: str | None,
+    refused: list[tuple[int, str]],
+) -> Iterator[tuple[Example, Mapping[str, Any]]]:
+    for number, row in rows:
+        try:
+            yield recorded_in(task, said_in(row, format), split=split)
+        except RefusedRow as error:
+            refused.append((number, str(error)))
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _named(data: Any) -> str:
+    return str(data) if isinstance(data, str | Path) else "the data frame"

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..chains.task import Task, TaskError, value_at
 from ..store.columns import class_of
+from ..store.recording import add_recordings
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from .labelling import thought_fields
+from .labelling import storable, thought_fields
 from .runs import describe_run, now, start
 
-COUNTED = ("attempts", "input_tokens", "output_tokens", "cost", "seconds")
+KEPT = (
+    "attempts",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "seconds",
+    "votes",
+    "details",
+)
 
 
 def record_labels(
@@ -26,20 +38,14 @@ def record_labels(
     """Store what `model` said elsewhere as the task's teacher run; what is there already stays.
 
     Each row is an example and what was recorded for it: `answer` (JSON data, or None), `reasoning`
-    and `raw` where there are any. An answer that does not fit the schema is a record with an error.
+    and `raw` where there are any; `native_reasoning`, what the model thought by itself, is the
+    reasoning where there is no other and it fits. An answer that does not fit the schema is a
+    record with an error. All rows are stored or, where anything is raised, none.
     """
-    run = start(
-        task,
-        store,
-        describe_run(task, role="teacher", name="teacher", model=model, target="reason_label"),
-    )
-    answered = store.answered(run.id)
-    for example, output in rows:
-        store.add_examples([example])
-        if example.id not in answered:
-            store.add_record(_recorded(task, run, example, output))
-    store.finish_run(run.id, now())
-    return store.run(run.id)
+    run = describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
+    pairs = ((example, _recorded(task, run, example, output)) for example, output in rows)
+    add_recordings(store, run, pairs, finished=now())
+    return start(task, store, run)
 
 
 def _in_the_tasks_words(task: Task, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,24 +60,30 @@ def _in_the_tasks_words(task: Task, answer: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _recorded(task: Task, run: Run, example: Example, output: Mapping[str, Any]) -> Record:
-    fields: dict[str, Any] = {}
-    answer, reasoning = output.get("answer"), output.get("reasoning")
-    if answer is None:
-        fields = {"error": str(output.get("error") or "the recorded output has no answer")}
-    else:
-        data = _in_the_tasks_words(task, answer)
-        if reasoning and task.reasoning:
-            data[task.reasoning] = reasoning
-        try:
-            fields = thought_fields(task, task.thought(data))
-        except TaskError as error:
-            fields = {"error": str(error)}
     return Record(
         run=run.id,
         example=example.id,
         raw=output.get("raw"),
         model=output.get("model") or run.model,
         created=now(),
-        **{name: output[name] for name in COUNTED if output.get(name) is not None},
-        **fields,
+        **{name: output[name] for name in KEPT if output.get(name) is not None},
+        **_answered(task, output),
     )
+
+
+def _answered(task: Task, output: Mapping[str, Any]) -> dict[str, Any]:
+    """The Record fields that say what was answered, or why nothing was."""
+    answer = output.get("answer")
+    if answer is None:
+        return {"error": str(output.get("error") or "the recorded output has no answer")}
+    data = _in_the_tasks_words(task, answer)
+    reasoning, native = output.get("reasoning"), output.get("native_reasoning")
+    if reasoning and task.reasoning:
+        data[task.reasoning] = reasoning
+    if native and task.reasoning and not data.get(task.reasoning):
+        with contextlib.suppress(TaskError):
+            return thought_fields(task, task.thought({**data, task.reasoning: native}))
+    try:
+        return thought_fields(task, task.thought(data))
+    except TaskError as error:
+        return {"error": storable(str(error))}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 LONGEST_INPUT = 20_000  # characters; no prompt of a small student can hold more
+DEEPEST = 50  # levels of nesting that gold or a recorded answer may have
 
 
 class RefusedRow(Exception):
@@ -24,10 +26,16 @@ def checked_input(name: str, text: str) -> str:
 
 
 class InputColumns:
-    """Where a task's inputs stand in a row: under their own names, or as `columns` says."""
+    """Where a task's inputs stand in a row: where `chosen` says, else under their own names or as
+    `columns` says."""
 
-    def __init__(self, names: Sequence[str], columns: Mapping[str, str]) -> None:
-        self.sources = _sources(names, columns)
+    def __init__(
+        self,
+        names: Sequence[str],
+        columns: Mapping[str, str],
+        chosen: Mapping[str, str] | None = None,
+    ) -> None:
+        self.sources = _sources(names, columns, chosen or {})
 
     def missing(self, row: Mapping[str, str]) -> list[str]:
         """The inputs that no column of this row holds."""
@@ -54,8 +62,9 @@ class GoldColumns:
         *,
         labels: Mapping[str, Sequence[Any]],
         aliases: Mapping[str, str],
+        chosen: Mapping[str, str] | None = None,
     ) -> None:
-        self.sources = _sources(paths, columns)
+        self.sources = _sources(paths, columns, chosen or {})
         self.labels = {path: _writings(classes, aliases) for path, classes in labels.items()}
         self.dropped: dict[str, Counter[str]] = {}
 
@@ -80,7 +89,7 @@ class GoldColumns:
         ]
 
     def _put(self, gold: dict[str, Any], path: str, value: Any) -> None:
-        _checked(path, _written(value))
+        checked_json(path, value)
         if path in self.labels and value is not None:
             writings, text = self.labels[path], _written(value)
             value = writings.get(text, writings.get(_folded(text), _ABSENT))
@@ -97,9 +106,15 @@ class GoldColumns:
 _ABSENT: Any = object()
 
 
-def _sources(names: Sequence[str], columns: Mapping[str, str]) -> dict[str, list[str]]:
-    """Per path the columns that may hold it, its own name first."""
-    return {name: [name, *(c for c, meant in columns.items() if meant == name)] for name in names}
+def _sources(
+    names: Sequence[str], columns: Mapping[str, str], chosen: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Per path the columns that may hold it: the chosen ones, else its own name, then others."""
+
+    def meaning(name: str, mapping: Mapping[str, str]) -> list[str]:
+        return [column for column, meant in mapping.items() if meant == name]
+
+    return {name: meaning(name, chosen) or [name, *meaning(name, columns)] for name in names}
 
 
 def _first(row: Mapping[str, str], columns: Sequence[str]) -> str:
@@ -136,6 +151,27 @@ def _checked(name: str, text: str) -> str:
     except UnicodeEncodeError:
         raise RefusedRow(f"{name} holds half a character (a lone surrogate)") from None
     return text
+
+
+def checked_json(name: str, value: Any, *, nul: bool = False) -> Any:
+    """JSON data that a store can hold, unchanged; `nul` says whether its texts may hold a NUL.
+
+    Raises RefusedRow.
+    """
+    left = [(value, 1)]
+    while left:
+        item, depth = left.pop()
+        if depth > DEEPEST:
+            raise RefusedRow(f"{name} is nested deeper than {DEEPEST} levels")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise RefusedRow(f"{name} holds a number that is too large")
+        if isinstance(item, dict):
+            left += [(inner, depth + 1) for inner in item.values()]
+        elif isinstance(item, list):
+            left += [(inner, depth + 1) for inner in item]
+    text = _written(value)
+    _checked(name, text.replace("\0", "") if nul else text)
+    return value
 
 
 def _from_text(text: str) -> Any:

@@ -1,35 +1,61 @@
-"""Import and export: rows of somebody's file become Examples, a run becomes JSONL and back."""
+"""Import: rows of somebody's file become Examples, or what a model said to them elsewhere."""
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from .columns import GoldColumns, InputColumns, RefusedRow, checked_input
+from .columns import GoldColumns, InputColumns, RefusedRow, checked_input, checked_json
 from .connection import StoreError
+from .export import JSON_COLUMNS, RECORDED, export_jsonl, input_columns
 from .files import read_objects, read_rows
-from .rows import Example, Record, Row, example_id
+from .rows import Example, Record, example_id
 from .splits import split_of, splits_by_time
-from .store import Store
 
 __all__ = ["Import", "examples_from", "export_jsonl", "read_rows", "recorded_rows"]
 
-_NOT_EXPORTED = {"run", "example"}  # the file is the run, the row's id is the example
-_RECORDED = sorted(set(Record.model_fields) - _NOT_EXPORTED)
+REFUSED_KEPT = 20  # refused rows that an import remembers; it counts the others
 
 
-class Import(Row):
-    """What a file held: examples, refused rows as (row number from 1, reason), and notes."""
+class Import:
+    """What a file holds, read as `examples` is taken; the rest is known when that has ended.
 
-    examples: list[Example]
-    refused: list[tuple[int, str]]
-    notes: list[str]
+    `refused` has the first refused rows as (row number from 1, reason), `refused_count` counts all.
+    """
+
+    def __init__(self, gold: GoldColumns) -> None:
+        self.examples: Iterator[Example] = iter(())
+        self.refused: list[tuple[int, str]] = []
+        self.refused_count = 0
+        self._gold = gold
+        self._ids = tuple(array("Q") for _ in range(16))  # 8 bytes a row, in 16 parts
+
+    @property
+    def notes(self) -> list[str]:
+        """What else the person should know, a line each."""
+        repeats = sum(len(part) - len(set(part)) for part in self._ids)
+        said = [f"{repeats} rows repeat the inputs of an earlier row"] if repeats else []
+        return [*self._gold.notes(), *said]
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Leave this row out."""
+        self.refused_count += 1
+        if len(self.refused) < REFUSED_KEPT:
+            self.refused.append((number, reason))
+
+    def seen(self, example: Example) -> Example:
+        """The example, remembered as one of this file."""
+        number = int(example.id, 16)
+        self._ids[number >> 60].append(number)
+        return example
 
 
 def examples_from(
@@ -39,6 +65,7 @@ def examples_from(
     inputs: Sequence[str],
     gold_paths: Sequence[str],
     columns: Mapping[str, str] | None = None,
+    chosen: Mapping[str, str] | None = None,
     aliases: Mapping[str, str] | None = None,
     labels: Mapping[str, Sequence[Any]] | None = None,
     split_column: str | None = None,
@@ -47,86 +74,90 @@ def examples_from(
     split: str | None = None,
     source: str = "the data",
 ) -> Import:
-    """Rows as a task's Examples, with the gold they bring.
+    """Rows as a task's Examples, with the gold they bring; read as they are taken.
 
     A row's inputs and answer paths are the columns of that name; `columns` maps other people's
-    column names to them. A column `gold` with a JSON object is gold too. A gold cell at a path of
-    `labels` must be one of its classes: as written, or with other case and white space, or as an
-    alias; anything else is left out and counted in the notes. Other gold cells are read as JSON
-    where they are JSON, else as text; an empty one is no gold.
+    column names to them, and so does `chosen`, whose columns must be there and are the only ones
+    that count for what they mean. A column `gold` with a JSON object is gold too. A gold cell at a
+    path of `labels` must be one of its classes: as written, or with other case and white space, or
+    as an alias; anything else is left out and counted in the notes. Other gold cells are read as
+    JSON where they are JSON, else as text; an empty one is no gold.
 
     The split is `split`, or what `split_column` says (in small letters), or else decided here:
     with `time_column` by age, the oldest 70 % train, then 10 % validation, 10 % calibration, and
     the newest test; without it by `split_of` (70/10/10/10 by hash) of the row's group, or of its id
-    where it has none. A group is never parted. Times are ISO 8601, UTC unless they say.
+    where it has none. A group is never parted. Times are ISO 8601, UTC unless they say. By age the
+    rows are read twice, and an iterator, which cannot be, is held in memory.
 
     A row with an empty input, one over 20,000 characters, a NUL or broken Unicode is refused and
     the import goes on. Raises StoreError, naming `source`, where an input's column, or one named
     here, is missing.
     """
-    wanted = _Placing(split_column, group_column, time_column)
-    texts = InputColumns(inputs, columns or {})
-    gold = GoldColumns(gold_paths, columns or {}, labels=labels or {}, aliases=aliases or {})
-    found: list[_Found] = []
-    refused: list[tuple[int, str]] = []
-    for number, row in enumerate(rows, start=1):
-        if number == 1:
-            _check_columns(row, texts, wanted, source=source)
-        try:
-            found.append(_Found(texts.read(row), gold.read(row), *wanted.read(row)))
-        except RefusedRow as refusal:
-            refused.append((number, str(refusal)))
-    splits = [split] * len(found) if split else _splits(found, by_time=time_column is not None)
-    examples = [_example(task, *pair) for pair in zip(found, splits, strict=True)]
-    return Import(examples=examples, refused=refused, notes=[*gold.notes(), *_repeats(examples)])
 
+    def gold_columns() -> GoldColumns:
+        return GoldColumns(
+            gold_paths, columns or {}, labels=labels or {}, aliases=aliases or {}, chosen=chosen
+        )
 
-def export_jsonl(store: Store, run_id: str, path: str | Path, *, split: str | None = None) -> int:
-    """Write a run (one split of it) to `path`, a JSON object per example; returns how many.
-
-    Each holds the Example's fields (id, task, split, inputs, gold, group) and the Record's
-    (reasoning, answer, raw, error, model, attempts, tokens, cost, seconds, confidence, created);
-    `recorded_rows` reads it back. The file appears whole or not at all. Raises StoreError.
-    """
-    pairs = store.pairs(store.run(run_id).id, split=split)
-    target = Path(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            for example, record in pairs:
-                said = record.model_dump(mode="json", exclude=_NOT_EXPORTED)
-                row = example.model_dump(mode="json") | said
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        part.replace(target)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return len(pairs)
+    if time_column and iter(rows) is rows:
+        rows = list(rows)
+    placing = _Placing(split_column, group_column, time_column)
+    texts = InputColumns(inputs, columns or {}, chosen)
+    first = next(iter(again := iter(rows)), None)
+    if first is not None:
+        _check_columns(first, texts, placing, chosen or {}, source=source)
+        again = itertools.chain([first], again)
+    ages = None
+    if time_column and not split:
+        reader = _Reader(texts, gold_columns(), placing)
+        found = reader.read(rows, lambda number, reason: None)
+        ages = splits_by_time((row.unit, row.time) for row in found if row.time)
+    result = Import(gold := gold_columns())
+    result.examples = (
+        result.seen(_example(task, row, split or _split(row, ages, source)))
+        for row in _Reader(texts, gold, placing).read(again, result.refuse)
+    )
+    return result
 
 
 def recorded_rows(
-    path: str | Path, *, task: str, inputs: Sequence[str], split: str | None = None
+    path: str | Path | Any,
+    *,
+    task: str,
+    inputs: Sequence[str],
+    split: str | None = None,
+    format: str | None = None,
 ) -> Iterator[tuple[Example, dict[str, Any]]]:
     """What a model said elsewhere: per row an Example, and the Record fields that the row has.
 
-    A row is what `export_jsonl` writes. Only the inputs (in an object `inputs`, or each under its
-    own name) and `answer` (a JSON object, or null for a failure) matter, the rest may be missing.
-    Its split is `split`, or the row's own, or `split_of` its group or id.
+    A row is what `export_run` writes, in any of the formats that `read_rows` reads. Only the inputs
+    (in an object `inputs`, or each under its own name) and `answer` (a JSON object, as text where
+    the file has no objects, or null for a failure) matter, the rest may be missing. Its split is
+    `split`, or the row's own, or `split_of` its group or id.
 
     Raises StoreError, one line with the file and the row, at the first row that cannot be used.
     """
-    for number, row in read_objects(path):
+    for number, row in read_objects(path, format=format):
         try:
-            example = _recorded_example(row, task, inputs, split)
-            fields = _recorded_fields(row)
+            yield recorded_row(row, task=task, inputs=inputs, split=split)
         except RefusedRow as error:
             raise StoreError(f"{path}, row {number}: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise StoreError(f"{path}, row {number}: {reason}") from error
-        yield example, fields
+
+
+def recorded_row(
+    row: Mapping[str, Any], *, task: str, inputs: Sequence[str], split: str | None = None
+) -> tuple[Example, dict[str, Any]]:
+    """One such row. Raises RefusedRow."""
+    row = {
+        name: _from_json_text(name, value) if name in JSON_COLUMNS else value
+        for name, value in row.items()
+    }
+    try:
+        return _recorded_example(row, task, inputs, split), _recorded_fields(row)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RefusedRow(f"{where}: {first['msg']}") from error
 
 
 class _Found(NamedTuple):
@@ -153,24 +184,57 @@ class _Placing(NamedTuple):
         self, row: Mapping[str, str]
     ) -> tuple[str | None, str | None, datetime.datetime | None]:
         split, group = (row.get(name, "").strip() if name else "" for name in self[:2])
+        for name, text in zip(self[:2], (split, group), strict=True):
+            checked_json(str(name), text)
         time = _time(row.get(self.time, "")) if self.time else None
         return split.lower() or None, group or None, time
 
 
+@dataclass(frozen=True)
+class _Reader:
+    texts: InputColumns
+    gold: GoldColumns
+    placing: _Placing
+
+    def read(
+        self, rows: Iterable[Mapping[str, str]], refuse: Callable[[int, str], None]
+    ) -> Iterator[_Found]:
+        for number, row in enumerate(rows, start=1):
+            try:
+                found = _Found(self.texts.read(row), self.gold.read(row), *self.placing.read(row))
+            except RefusedRow as refusal:
+                refuse(number, str(refusal))
+            else:
+                yield found
+
+
 def _check_columns(
-    row: Mapping[str, str], texts: InputColumns, wanted: _Placing, *, source: str
+    row: Mapping[str, str],
+    texts: InputColumns,
+    placing: _Placing,
+    chosen: Mapping[str, str],
+    *,
+    source: str,
 ) -> None:
-    missing = texts.missing(row) + [name for name in wanted if name and name not in row]
-    if missing:
-        present = ", ".join(list(row)[:30])
-        raise StoreError(f"{source} has no column {', '.join(missing)}; it has {present}")
+    named = [name for name in (*placing, *chosen) if name and name not in row]
+    missing = list(dict.fromkeys([*texts.missing(row), *named]))
+    if not missing:
+        return
+    present = ", ".join(list(row)[:30]).encode(errors="backslashreplace").decode()[:500]
+    hint = ""
+    if {"messages", "choices", "run_type"} & set(row):
+        hint = "; a provider's file is read by --format openai, completions or langsmith"
+    raise StoreError(f"{source} has no column {', '.join(missing)}; it has {present}{hint}")
 
 
-def _splits(found: Sequence[_Found], *, by_time: bool) -> list[str]:
-    if not by_time:
-        return [row.split or split_of(row.unit) for row in found]
-    aged = splits_by_time([(row.unit, row.time) for row in found if row.time])
-    return [row.split or split for row, split in zip(found, aged, strict=True)]
+def _split(row: _Found, ages: Mapping[str, str] | None, source: str) -> str:
+    if row.split:
+        return row.split
+    if ages is None:
+        return split_of(row.unit)
+    if row.unit not in ages:
+        raise StoreError(f"{source} changed while it was read; import it again")
+    return ages[row.unit]
 
 
 def _example(task: str, row: _Found, split: str) -> Example:
@@ -178,11 +242,6 @@ def _example(task: str, row: _Found, split: str) -> Example:
     return Example(
         id=number, task=task, split=split, inputs=row.inputs, gold=row.gold, group=row.group
     )
-
-
-def _repeats(examples: Sequence[Example]) -> list[str]:
-    repeats = len(examples) - len({example.id for example in examples})
-    return [f"{repeats} rows repeat the inputs of an earlier row"] if repeats else []
 
 
 def _time(text: str) -> datetime.datetime:
@@ -193,27 +252,42 @@ def _time(text: str) -> datetime.datetime:
     return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
+def _from_json_text(name: str, value: Any) -> Any:
+    """A cell of a file without objects: JSON text in place of the object."""
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise RefusedRow(f"{name} is broken JSON") from None
+
+
 def _recorded_example(
     row: Mapping[str, Any], task: str, inputs: Sequence[str], split: str | None
 ) -> Example:
     held = row["inputs"] if isinstance(row.get("inputs"), dict) else row
+    columns = input_columns(inputs)
     texts = {}
     for name in inputs:
-        if not isinstance(held.get(name), str):
+        text = held.get(columns[name]) if held is row and columns[name] in row else held.get(name)
+        if not isinstance(text, str):
             raise RefusedRow(f"has no text {name}")
-        texts[name] = checked_input(name, held[name])
+        texts[name] = checked_input(name, text)
     number, group = example_id(texts), row.get("group")
+    told = {name: row.get(name) for name in ("gold", "group", "gold_by")}
+    checked_json("the row", told)
     return Example(
         id=number,
         task=task,
         split=split or row.get("split") or split_of(str(group or number)),
         inputs=texts,
-        gold=row.get("gold"),
-        group=group,
+        **told,
     )
 
 
 def _recorded_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: row[name] for name in _RECORDED if row.get(name) is not None}
-    Record(run="", example="", **{"created": "", **fields})  # refuses what is no Record
-    return fields
+    fields = {name: row[name] for name in RECORDED if row.get(name) is not None}
+    record = Record(run="", example="", **{"created": "", **fields})  # refuses what is no Record
+    for name in fields:
+        checked_json(name, getattr(record, name), nul=True)
+    return {name: getattr(record, name) for name in fields}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 
 _ENDS = (("train", 70), ("validation", 80), ("calibration", 90), ("test", 100))  # in percent
 
@@ -18,19 +19,25 @@ def split_of(key: str) -> str:
     return _split_at(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % 100)
 
 
-def splits_by_time(rows: Sequence[tuple[str, datetime.datetime]]) -> list[str]:
-    """The split of each (group, time): the oldest 70 % train, the newest 10 % test.
+def splits_by_time(rows: Iterable[tuple[str, datetime.datetime]]) -> dict[str, str]:
+    """The split of each group among (group, time): the oldest 70 % train, the newest 10 % test.
 
     A group is as old as its newest row and is not parted, nor are rows of one moment; shares are
-    counted in rows.
+    counted in rows. Only groups and times are held.
     """
     newest: dict[str, datetime.datetime] = {}
+    sizes: Counter[str] = Counter()
     for group, time in rows:
         newest[group] = max(time, newest.get(group, time))
-    place: dict[datetime.datetime, int] = {}
-    for number, time in enumerate(sorted(newest[group] for group, _ in rows)):
-        place.setdefault(time, number)
-    return [_split_at(100 * place[newest[group]] // len(rows)) for group, _ in rows]
+        sizes[group] += 1
+    splits: dict[str, str] = {}
+    older, moment, place = 0, None, 0
+    for group in sorted(newest, key=newest.__getitem__):
+        if newest[group] != moment:
+            moment, place = newest[group], older
+        splits[group] = _split_at(100 * place // sizes.total())
+        older += sizes[group]
+    return splits
 
 
 def _split_at(percent: int) -> str:

@@ -6,8 +6,9 @@ import contextlib
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,6 +38,20 @@ NEWS: dict[str, Any] = {
     },
     "aliases": {"Surpreza": "Surpresa", "Alegria": "Felicidade", "Azul": "no label"},
 }
+
+
+class Taken(NamedTuple):
+    examples: list[Example]
+    refused: list[tuple[int, str]]
+    notes: list[str]
+
+
+def taken(rows: Iterable[Mapping[str, str]], **options: Any) -> Taken:
+    """All of an import at once."""
+    found = examples_from(rows, **options)
+    return Taken(list(found.examples), found.refused, found.notes)
+
+
 SIMPLE: dict[str, Any] = {"task": "t", "inputs": ("text",), "gold_paths": ()}
 
 
@@ -63,7 +78,7 @@ def test_the_course_file_with_mark_index_column_and_misspelt_label(file):
         " negativo ,MEDO\r\n"
         "1,18,Caiu.,Subiu.,Fim.,Positivo,,Ótimo,alegria\r\n"
     )
-    found = examples_from(read_rows(path), group_column="news_id", **NEWS)
+    found = taken(read_rows(path), group_column="news_id", **NEWS)
     first = {"f1": "O lucro, enfim, subiu.", "f2": 'Disse: "não".\nE saiu.', "f3": "Fim."}
     second = {"f1": "Caiu.", "f2": "Subiu.", "f3": "Fim."}
     assert found.examples == [
@@ -211,7 +226,7 @@ def test_missing_columns_are_named_beside_the_present_ones():
 
 def test_a_row_that_cannot_be_used_is_refused_and_the_import_goes_on():
     texts = ["good", "", " \n", "x" * 20_000, "x" * 200_000, "a\0b", "\ud83d", "fine"]
-    found = examples_from(({"text": text} for text in texts), **SIMPLE)
+    found = taken(({"text": text} for text in texts), **SIMPLE)
     assert [e.inputs["text"] for e in found.examples] == ["good", "x" * 20_000, "fine"]
     assert found.refused == [
         (2, "text is empty"),
@@ -224,19 +239,19 @@ def test_a_row_that_cannot_be_used_is_refused_and_the_import_goes_on():
 
 def test_a_giant_cell_is_its_row_s_fault_not_the_file_s(file):
     path = file("text\ngood\n" + "x" * 200_000 + "\nfine\n")
-    found = examples_from(read_rows(path), **SIMPLE)
+    found = taken(read_rows(path), **SIMPLE)
     assert [e.inputs["text"] for e in found.examples] == ["good", "fine"]
     assert [number for number, _ in found.refused] == [2]
 
 
 def test_an_input_under_another_name():
     rows = [{"sentence": "a", "text": ""}, {"sentence": "b", "text": "own name first"}]
-    found = examples_from(rows, columns={"sentence": "text"}, **SIMPLE)
+    found = taken(rows, columns={"sentence": "text"}, **SIMPLE)
     assert [e.inputs for e in found.examples] == [{"text": "a"}, {"text": "own name first"}]
 
 
 def test_gold_that_is_no_label_is_text_or_json():
-    found = examples_from(
+    found = taken(
         [
             {"text": "1", "n": "12", "items": '["a", 2]', "who": "Ana", "day": "2024-05-31"},
             {"text": "2", "n": "", "items": "[broken", "who": "NaN", "day": " "},
@@ -257,7 +272,7 @@ def test_gold_that_is_no_label_is_text_or_json():
 def test_gold_as_one_json_object(file):
     gold = {"f1": {"polaridade": "positivo"}, "n": "12", "day": None, "stranger": 1}
     rows = read_rows(file(json.dumps({"text": "a", "n": "", "gold": gold}), "data.jsonl"))
-    found = examples_from(
+    found = taken(
         rows,
         task="t",
         inputs=("text",),
@@ -268,7 +283,7 @@ def test_gold_as_one_json_object(file):
 
 
 def test_labels_that_are_no_text_and_labels_that_differ_in_case_only():
-    found = examples_from(
+    found = taken(
         [
             {"text": str(n), "yes": yes, "case": case}
             for n, (yes, case) in enumerate(
@@ -291,7 +306,7 @@ def test_labels_that_are_no_text_and_labels_that_differ_in_case_only():
 
 
 def test_rows_that_repeat_are_said():
-    found = examples_from([{"text": "a"}, {"text": "b"}, {"text": "a"}], **SIMPLE)
+    found = taken([{"text": "a"}, {"text": "b"}, {"text": "a"}], **SIMPLE)
     assert found.notes == ["1 rows repeat the inputs of an earlier row"]
 
 
@@ -310,7 +325,7 @@ def test_the_split_by_hash_is_the_same_for_ever():
 
 def test_a_group_never_stands_on_both_sides():
     rows = [{"text": str(n), "who": str(n % 40) if n % 5 else ""} for n in range(400)]
-    found = examples_from(rows, group_column="who", **SIMPLE)
+    found = taken(rows, group_column="who", **SIMPLE)
     sides: dict[str, set[str]] = {}
     for example in found.examples:
         assert example.split == split_of(example.group or example.id)
@@ -321,16 +336,16 @@ def test_a_group_never_stands_on_both_sides():
 
 def test_the_split_of_the_file_or_of_the_caller_wins():
     rows = [{"text": "a", "fold": " Test "}, {"text": "b", "fold": ""}]
-    found = examples_from(rows, split_column="fold", **SIMPLE)
+    found = taken(rows, split_column="fold", **SIMPLE)
     assert [e.split for e in found.examples] == ["test", split_of(example_id({"text": "b"}))]
-    found = examples_from(rows, split_column="fold", split="wild", **SIMPLE)
+    found = taken(rows, split_column="fold", split="wild", **SIMPLE)
     assert [e.split for e in found.examples] == ["wild", "wild"]
 
 
 def test_the_newest_rows_are_the_test_rows():
     days = [f"2024-{month:02}-{day:02}" for month in range(1, 11) for day in range(1, 11)]
     rows = [{"text": day, "day": day} for day in reversed(days)]
-    found = examples_from([*rows, {"text": "x", "day": "soon"}], time_column="day", **SIMPLE)
+    found = taken([*rows, {"text": "x", "day": "soon"}], time_column="day", **SIMPLE)
     order = sorted(found.examples, key=lambda e: e.inputs["text"])
     assert [e.split for e in order] == (
         ["train"] * 70 + ["validation"] * 10 + ["calibration"] * 10 + ["test"] * 10
@@ -342,7 +357,7 @@ def test_by_time_neither_a_group_nor_a_moment_is_parted():
     rows = [{"text": str(n), "at": f"2024-01-01T00:{n:02}:00", "who": ""} for n in range(20)]
     rows[0]["who"] = rows[19]["who"] = "same"
     rows += [{"text": f"now {n}", "at": "2024-01-01T00:10:00+00:00", "who": ""} for n in range(20)]
-    found = examples_from(rows, time_column="at", group_column="who", **SIMPLE)
+    found = taken(rows, time_column="at", group_column="who", **SIMPLE)
     splits = {e.inputs["text"]: e.split for e in found.examples}
     assert splits["0"] == splits["19"] == "test"
     assert {splits[f"now {n}"] for n in range(20)} == {splits["10"]} == {"train"}

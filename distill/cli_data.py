@@ -1,0 +1,281 @@
+"""The commands that bring data in and take it out: import, import-labels, export."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    SplitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+    say,
+)
+
+if TYPE_CHECKING:
+    from .importing import Placing, Preview
+
+FILES = ("csv", "json", "jsonl", "parquet", "datasets")
+TALKS = ("openai", "completions", "langsmith")
+RUNS = ("csv", "jsonl", "parquet", "datasets")
+CHATS = ("openai", "trl", "llamafactory", "alpaca")
+
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help=f"{', '.join(FILES)}; of a provider: {', '.join(TALKS)}; default: by name"
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="a provider's file: the name of the model that answered")
+]
+
+
+def import_(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, JSON, JSONL, Parquet, a datasets folder, a provider's file; - is stdin"
+        ),
+    ],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="the file's column that says train, validation, test, ...")
+    ] = None,
+    group_column: Annotated[
+        str | None, typer.Option(help="rows with the same value stay in one split")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="split by age: the newest rows are the test rows")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="THEIRS=OURS: their column is our input or answer path; repeatable"),
+    ] = None,
+    format_: FormatOption = None,
+    model: ModelOption = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="show what would be imported, write nothing")
+    ] = False,
+) -> None:
+    """Bring examples, and gold or a provider's answers where the file has them, into the store."""
+    from .importing import Placing, import_examples
+
+    _check_format(format_, (*FILES, *TALKS))
+    columns = _mapping(column)
+    placing = Placing(split, split_column, group_column, time_column, columns)
+    with _at_hand(data, format_) as path:
+        if preview:
+            _preview(task, path, placing, format_)
+        elif format_ in TALKS:
+            if columns or split_column or group_column or time_column:
+                fail(f"--format {format_} has no columns; only --split says where its rows go")
+            _recordings(task, store, path, format_, model, split)
+        else:
+            with open_store(store) as opened:
+                lines = import_examples(
+                    opened,
+                    task,
+                    path,
+                    split=split,
+                    split_column=split_column,
+                    group_column=group_column,
+                    time_column=time_column,
+                    columns=columns,
+                    format=_of_files(format_),
+                )
+            for line in lines:
+                say(line)
+
+
+def import_labels(
+    labels: Annotated[
+        Path, typer.Argument(help="inputs, answer, reasoning, raw, as export writes them")
+    ],
+    model: Annotated[str, typer.Option(help="the name of the model that answered")],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
+    format_: FormatOption = None,
+) -> None:
+    """A recorded teacher: outputs made elsewhere become the labels that students train on."""
+    _check_format(format_, (*FILES, *TALKS))
+    with _at_hand(labels, format_) as path:
+        _recordings(task, store, path, format_, model, split)
+
+
+def export(
+    out: Annotated[Path, typer.Argument(help="the file, or for datasets the folder, to write")],
+    run: Annotated[str, typer.Option(help="a run's id or name")],
+    format_: Annotated[
+        str,
+        typer.Option("--format", help=f"{', '.join(RUNS)}; as chats: {', '.join(CHATS)}"),
+    ] = "jsonl",
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    split: SplitOption = None,
+    target: Annotated[str, typer.Option(help="of chats: label or reason_label")] = "label",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a file that is there")
+    ] = False,
+) -> None:
+    """Write a run's rows for other tools: tables, or chats to fine-tune on."""
+    from ..store.export import export_run, run_called
+
+    _check_format(format_, (*RUNS, *CHATS))
+    with open_store(store, create=False) as opened:
+        if format_ in RUNS:
+            found = run_called(opened, run)
+            rows = export_run(
+                opened, found.id, out, format=format_, split=split, overwrite=overwrite
+            )
+            say(f"{out}: {rows} rows of {found.name} ({found.model})")
+            return
+        from ..chains.loading import load_task
+        from .exporting import export_chats
+
+        loaded = load_task(task)
+        found = run_called(opened, run, task=loaded.name)
+        rows, left_out = export_chats(
+            loaded,
+            opened,
+            found.id,
+            out,
+            format=format_,
+            target=_target(target),
+            split=split,
+            overwrite=overwrite,
+        )
+        say(f"{out}: {rows} rows of {found.name} ({found.model})")
+        for reason, count in left_out.items():
+            say(f"{out}: {count} rows left out: {reason}")
+
+
+def shown(text: str, longest: int = 60) -> str:
+    """Text from a file as a terminal may have it: one line, no control or direction marks."""
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:longest])
+    return plain if len(text) <= longest else f"{plain}…"
+
+
+def _check_format(name: str | None, known: tuple[str, ...]) -> None:
+    if name is not None and name not in known:
+        fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
+
+
+def _of_files(name: str | None) -> str | None:
+    """The name that the readers have for this format."""
+    return "json" if name == "jsonl" else name
+
+
+def _mapping(column: list[str] | None) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for pair in column or []:
+        theirs, sign, ours = pair.rpartition("=")
+        if not sign or not theirs.strip() or not ours.strip():
+            fail(f"--column {pair}: write THEIRS=OURS, as in --column sentence=f1", status=2)
+        columns[theirs.strip()] = ours.strip()
+    return columns
+
+
+@contextlib.contextmanager
+def _at_hand(data: Path, format_: str | None) -> Iterator[Path]:
+    """The file itself; for `-` a temporary one that holds what standard input gave."""
+    if str(data) != "-":
+        yield data
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        suffix = f".{format_}" if format_ in FILES else _suffix_of(path)
+        yield path.rename(path.with_suffix(suffix))
+
+
+def _suffix_of(path: Path) -> str:
+    """What the first bytes look like."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PAR1"):
+        return ".parquet"
+    return ".jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else ".csv"
+
+
+def _recordings(
+    task: str, store: Path, path: Path, format_: str | None, model: str | None, split: str | None
+) -> None:
+    from ..chains.loading import load_task
+    from .importing import import_recordings
+
+    loaded = load_task(task)
+    with open_store(store) as opened:
+        run, lines = import_recordings(
+            opened, loaded, path, format=_of_files(format_), model=model, split=split
+        )
+        count = failed = 0
+        for _, record in opened.iter_pairs(run.id):
+            count, failed = count + 1, failed + (record.answer is None)
+    say(f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer")
+    for line in lines:
+        say(line)
+
+
+def _preview(task: str, path: Path, placing: Placing, format_: str | None) -> None:
+    from ..chains.loading import load_task
+    from .importing import preview_import, preview_recordings
+
+    loaded = load_task(task)
+    if format_ in TALKS:
+        found = preview_recordings(loaded, path, format=format_, split=placing.split)
+    else:
+        found = preview_import(loaded, path, placing=placing, format=_of_files(format_))
+    _print_preview(found)
+
+
+def _print_preview(found: Preview) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    names = list(found.examples[0].inputs) if found.examples else []
+    for name in ("split", "group", *names, "answer"):
+        table.add_column(Text(shown(name)), overflow="fold")
+    for example, answer in zip(found.examples, found.answers, strict=True):
+        cells = (example.split, example.group or "", *example.inputs.values(), answer)
+        table.add_row(*(Text(shown(cell)) for cell in cells))
+    Console().print(table)
+    counts = ", ".join(f"{shown(split)} {n}" for split, n in found.splits.items()) or "none"
+    say(f"of the first {found.rows} rows: {counts}; {found.refused_count} left out")
+    for number, reason in found.refused:
+        say(f"row {number} left out: {shown(reason, 300)}")
+    for note in found.notes:
+        say(shown(note, 300))
+    say("nothing was written")
+
+
+def _target(text: str) -> Any:
+    from ..chains.task import TARGETS
+
+    if text not in TARGETS:
+        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    return text
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "import": import_,
+    "import-labels": import_labels,
+    "export": export,
+}
