@@ -155,7 +155,7 @@ def rationale_empty(material: Material) -> Iterator[Flag]:
 def rationale_names_other_label(material: Material) -> Iterator[Flag]:
     """Rows whose reasoning names a class, but another one than the answer gives."""
     for example, record in material.pairs:
-        found = strays(material.task, record.answer or {}, record.reasoning or "")
+        found = strays(material.task, record.answer or {}, record.reasoning or "", plain(example))
         if found:
             path, given, named = found[0]
             yield material.flag(example.id, None, path=path, given=given, named=named)

@@ -13,20 +13,25 @@ COPIED = 0.8  # share of a reasoning's word trigrams that stand in the input
 SHORT = 4  # words: a shorter reasoning is only a copy where it stands in the input as it is
 
 
-def strays(task: Task, answer: Mapping[str, Any], reasoning: str) -> list[tuple[str, str, str]]:
+def strays(
+    task: Task, answer: Mapping[str, Any], reasoning: str, inputs: str
+) -> list[tuple[str, str, str]]:
     """Where the reasoning names a class, but not the one given: (path, given, named).
 
-    A reasoning that goes through the answer's parts ("f1: ...; f2: ...") is read part by part. A
-    class that any path of the part has as its value is no stray, nor is one named beside the given.
+    A reasoning that goes through the answer's parts ("f1: ...; f2: ...") is read part by part. No
+    stray is a class that any path of the part has as its value, one named beside the given, or a
+    word that stands in `inputs`: the reasoning may quote it, or say that it is negated.
     """
     found = []
+    quoted = set(re.findall(r"\w+", inputs.casefold()))
     for paths, text in _segments(task, reasoning):
-        named = {cls for path in paths for cls in _named(task, path, text)}
+        words = set(re.findall(r"\w+", text.casefold()))
+        named = {path: _named(task, path, words, text) for path in paths}
         given = {str(value_at(answer, path)) for path in paths}
         for path in paths:
             value = str(value_at(answer, path))
-            others = sorted(_named(task, path, text) - given)
-            if others and value not in named:
+            others = sorted(_named(task, path, words - quoted, text) - given)
+            if others and value not in set().union(*named.values()):
                 found.append((path, value, others[0]))
     return found
 
@@ -63,9 +68,11 @@ def _segments(task: Task, reasoning: str) -> list[tuple[list[str], str]]:
     ]
 
 
-def _named(task: Task, path: str, text: str) -> set[str]:
-    """The classes of this path that the text names, in the task's words or other writings."""
-    words = set(re.findall(r"\w+", text.casefold()))
+def _named(task: Task, path: str, words: set[str], text: str) -> set[str]:
+    """The classes of this path that stand among the words, as the task or others write them.
+
+    A class of several words is looked for in the text.
+    """
     classes = {str(value) for value in task.labels[path] if isinstance(value, str)}
     writings = {name: name for name in classes}
     writings |= {written: name for written, name in task.aliases.items() if name in classes}
@@ -77,10 +84,8 @@ def _named(task: Task, path: str, text: str) -> set[str]:
 
 
 def _stands(written: str, words: set[str], text: str) -> bool:
-    if written in words:
-        return True
     if re.fullmatch(r"\w+", written):
-        return False
+        return written in words
     return re.search(rf"(?<!\w){re.escape(written)}(?!\w)", text.casefold()) is not None
 
 
