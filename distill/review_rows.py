@@ -21,7 +21,7 @@ class Shown:
     """A row as a person sees it: the example, who answered what, and the answer proposed as gold.
 
     The proposal is the newest teacher's answer, else the gold, else the newest student's;
-    `proposed_by` says which, None where there is none.
+    `proposed_by` says which, None where there is none. Answers to another schema do not count.
     """
 
     example: Example
@@ -48,7 +48,8 @@ def shown_row(task: Task, store: Store, example: str) -> Shown | None:
     found = answered_example(store, task.name, example)
     if found is None:
         return None
-    known, answers = found
+    known, every = found
+    answers = [(run, record) for run, record in every if run.answers == task.answers]
     teacher, student = _newest(answers, "teacher"), _newest(answers, "student")
     proposals = {
         "teacher": (teacher[1].answer, teacher[1].reasoning) if teacher else (None, None),

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pytest
@@ -66,12 +66,12 @@ ANSWER = {
 
 
 def run(role: Any) -> Run:
-    facts = dict.fromkeys(("strategy", "target", "words", "answers"), "same")
-    started = {"started": "2026-01-01"}
-    return Run(id=role, name=role, task="t", role=role, model=f"{role}-1", **facts, **started)
+    facts: dict[str, Any] = dict.fromkeys(("strategy", "target", "words"), "same")
+    facts |= {"answers": TASK.answers, "started": "2026-01-01"}
+    return Run(id=role, name=role, task="t", role=role, model=f"{role}-1", **facts)
 
 
-def filled(store: Store, names: str = "abc") -> None:
+def filled(store: Store, names: Sequence[str] = "abc") -> None:
     """A store where a teacher has answered every row, and a student the first."""
     store.add_examples(
         Example(id=name, task="t", split="train", inputs={"text": f"row abc {name}"})
@@ -81,9 +81,12 @@ def filled(store: Store, names: str = "abc") -> None:
         store.start_run(run(role))
     for name in names:
         votes = {"mood": {'"good"': 3, '"bad"': 2}}
-        facts = {"reasoning": "because", "votes": votes, "created": "2026-01-01"}
+        facts: dict[str, Any] = {"reasoning": "because", "votes": votes, "created": "2026-01-01"}
         store.add_record(Record(run="teacher", example=name, answer=ANSWER, **facts))
-    told = {"answer": ANSWER | {"mood": "bad", "count": 3}, "confidence": {"mood": 0.83}}
+    told: dict[str, Any] = {
+        "answer": ANSWER | {"mood": "bad", "count": 3},
+        "confidence": {"mood": 0.83},
+    }
     store.add_record(Record(run="student", example=names[0], created="2026-01-01", **told))
 
 
@@ -118,7 +121,7 @@ class Client:
         return json.loads(body)
 
     def decide(self, row: Any, verdict: str = "accept", **more: Any) -> Any:
-        facts = {"example": row["example"], "seen": row["seen"], "verdict": verdict}
+        facts: dict[str, Any] = {"example": row["example"], "seen": row["seen"], "verdict": verdict}
         return self.post("/api/review", facts | more)
 
 
@@ -325,7 +328,7 @@ def test_a_row_whose_answer_has_changed_since_it_was_shown_is_shown_again(client
 def test_of_many_windows_at_once_none_loses_or_doubles_a_row(tmp_path):
     names = [f"{n:02}" for n in range(40)]
     with Store(tmp_path / "many.db") as one, Store(tmp_path / "many.db") as two:
-        filled(one, names)  # type: ignore[arg-type]
+        filled(one, names)
         servers = [
             serve_review(TASK, opened, [(name, ()) for name in names], reviewer=reviewer)
             for opened, reviewer in ((one, "Ana"), (two, "Rui"))

@@ -30,12 +30,19 @@ def example(name: str, **fields: Any) -> Example:
 
 
 def review(name: str = "a", **fields: Any) -> Review:
-    facts = {"example": name, "verdict": "correct", "reviewer": "Ana", "answer": {"x": "é"}}
+    facts: dict[str, Any] = {
+        "example": name,
+        "verdict": "correct",
+        "reviewer": "Ana",
+        "answer": {"x": "é"},
+    }
     return Review(**{**facts, "created": "2026-01-01T00:00:00+00:00", **fields})
 
 
 def run(name: str = "r", **fields: Any) -> Run:
-    facts = dict.fromkeys(("model", "strategy", "target", "words", "answers"), "same")
+    facts: dict[str, Any] = dict.fromkeys(
+        ("model", "strategy", "target", "words", "answers"), "same"
+    )
     known = {"id": name, "name": name, "task": "t", "role": "teacher", "started": "2026-01-01"}
     return Run(**{**known, **facts, **fields})
 
@@ -47,6 +54,12 @@ def store():
         opened.add_examples([example("a", task="other")])
         opened.start_run(run())
         yield opened
+
+
+def undone(store: Store, number: int | None = None) -> Review:
+    review = undo_review(store, "t", "Ana", number)
+    assert review is not None
+    return review
 
 
 def golds(store: Store, task: str = "t") -> dict[str, tuple[Any, str | None]]:
@@ -74,13 +87,12 @@ def test_undo_takes_back_the_reviewers_newest_and_gives_back_the_gold_before(sto
     add_review(store, "t", review("a"))
     mine = add_review(store, "t", review("b"))
     add_review(store, "t", review("c", reviewer="Rui"))
-    back = undo_review(store, "t", "Ana")
-    assert back is not None
+    back = undone(store)
     assert back.undone is not None
     assert back == mine.model_copy(update={"undone": back.undone})
     assert golds(store)["b"] == ({"x": "old"}, None)
     assert golds(store)["c"] == ({"x": "é"}, "Rui")
-    assert undo_review(store, "t", "Ana").example == "a"
+    assert undone(store).example == "a"
     assert undo_review(store, "t", "Ana") is None
     assert undo_review(store, "other", "Rui") is None
     assert list(corrections(store, "t")) == ["c"]
@@ -92,7 +104,7 @@ def test_undo_of_one_by_its_id_only_where_it_is_the_reviewers_own_and_stands(sto
     add_review(store, "t", review("b"))
     assert undo_review(store, "t", "Rui", first.id) is None
     assert undo_review(store, "t", "Ana", 99) is None
-    assert undo_review(store, "t", "Ana", first.id).id == first.id
+    assert undone(store, first.id).id == first.id
     assert undo_review(store, "t", "Ana", first.id) is None
     assert golds(store)["a"] == (None, None)
     assert golds(store)["b"] == ({"x": "é"}, "Ana")
@@ -198,15 +210,14 @@ def test_an_example_comes_with_what_each_run_answered_newest_first(store):
     ]
     for record in (*kept, Record(run="r", example="b", answer={"x": "2"}, created="2026")):
         store.add_record(record)
-    found, answers = answered_example(store, "t", "a")
-    assert found == example("a")
-    assert answers == [(store.run("late"), kept[1]), (store.run("r"), kept[0])]
+    answers = [(store.run("late"), kept[1]), (store.run("r"), kept[0])]
+    assert answered_example(store, "t", "a") == (example("a"), answers)
     assert answered_example(store, "t", "c") == (example("c"), [])
     assert answered_example(store, "t", "none") is None
 
 
 def test_the_reads_of_one_row_use_an_index(store):
-    plans = []
+    plans: list[str] = []
     connection: sqlite3.Connection = store.connection._connection
     connection.set_trace_callback(plans.append)
     answered_example(store, "t", "a")
