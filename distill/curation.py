@@ -40,8 +40,11 @@ class Material:
 
     @cached_property
     def clusters(self) -> list[list[Example]]:
-        """Examples that are exact or near duplicates, over all splits."""
-        return list(clusters(self.examples))
+        """Examples that are exact or near duplicates, over all splits.
+
+        Held-out ones stand first, so that every training row is compared with them.
+        """
+        return list(clusters(sorted(self.examples, key=lambda e: e.split == "train")))
 
     @cached_property
     def taught(self) -> Pairs:

@@ -30,34 +30,32 @@ def exact_duplicates(examples: Iterable[Example]) -> list[list[Example]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def near_duplicates(examples: Sequence[Example]) -> list[tuple[Example, Example, float]]:
-    """Pairs of examples whose plain texts differ but are nearly the same, with their similarity.
+def near_duplicates(examples: Iterable[Example]) -> list[tuple[Example, Example, float]]:
+    """Examples whose plain texts differ from an earlier one's, but hardly.
 
-    Each is (earlier, later, Jaccard similarity of character shingles >= SIMILAR), the most similar
-    earlier one for every later one. MinHash with locality-sensitive hashing (Broder 1997; Leskovec,
-    Rajaraman & Ullman, Mining of Massive Datasets, ch. 3) proposes the pairs, and each is then
-    compared for good; a pair at the threshold may be missed. Needs datasketch.
+    Each is (earlier, later, Jaccard similarity of character shingles >= SIMILAR); the earlier one
+    is the most similar of those that are no near duplicates themselves, so that leaving out all the
+    later ones loses nothing that is new. MinHash with locality-sensitive hashing (Broder 1997;
+    Leskovec, Rajaraman & Ullman, Mining of Massive Datasets, ch. 3) proposes the pairs, and each is
+    then compared for good; a pair at the threshold may be missed. Needs datasketch.
     """
     from datasketch import MinHash, MinHashLSH
 
     first: dict[str, Example] = {}
     for example in examples:
         first.setdefault(plain(example), example)
-    texts = list(first)
     index = MinHashLSH(threshold=SIMILAR - 0.05, num_perm=128)
     found = []
-    for later, text in enumerate(texts):
+    for text, example in first.items():
         shingles = _shingles(text)
         sketch = MinHash(num_perm=128, seed=1)
         sketch.update_batch([shingle.encode() for shingle in shingles])
-        likeness = (
-            (_similarity(shingles, _shingles(texts[earlier])), -earlier)
-            for earlier in index.query(sketch)
-        )
-        similarity, earlier = max(likeness, default=(0.0, 0))
+        near = [(_similarity(shingles, _shingles(other)), other) for other in index.query(sketch)]
+        similarity, earlier = max(near, default=(0.0, ""))
         if similarity >= SIMILAR:
-            found.append((first[texts[-earlier]], first[text], similarity))
-        index.insert(later, sketch)
+            found.append((first[earlier], example, similarity))
+        else:
+            index.insert(text, sketch, check_duplication=False)
     return found
 
 

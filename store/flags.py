@@ -11,6 +11,7 @@ from .statements import RUN_POSITION, row_of, values_of
 from .store import Store
 
 _OF_TASK = "example in (select position from examples where task = :task)"
+_OF_RULE = {True: "", False: "and f.rule = :rule"}  # two statements: the second has an index
 
 
 def set_flags(store: Store, task: str, rule: str, flags: Iterable[Flag]) -> int:
@@ -48,7 +49,7 @@ def flags(store: Store, task: str, rule: str | None = None) -> list[Flag]:
     rows = store.connection.read(
         "select e.id as example, f.rule, u.id as run, f.score, f.detail from flags f "
         "join examples e on e.position = f.example left join runs u on u.position = f.run "
-        "where e.task = :task and (:rule is null or f.rule = :rule) "
+        f"where e.task = :task {_OF_RULE[rule is None]} "
         "order by f.rule, f.score desc, f.example",
         task=task,
         rule=rule,

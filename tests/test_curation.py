@@ -105,6 +105,16 @@ def test_nearly_the_same_text_is_a_near_duplicate_and_an_exact_one_is_not(filled
     assert list(found(store, tiny_task, "near_duplicate")) == [f"{LONG}!"]
 
 
+def test_a_chain_of_near_duplicates_keeps_what_is_new_at_its_end():
+    words = [f"palavra{i}" for i in range(12)]
+    chain = [" ".join([*words[: 12 - n], *(f"outra{i}" for i in range(n))]) for n in range(5)]
+    rows = [row(text)[0] for text in chain]
+    kept = {e.id for e in rows} - {later.id for _, later, _ in near_duplicates(rows)}
+    assert rows[0].id in kept
+    assert 1 < len(kept) < len(rows)  # one step is near, four are not
+    assert all(earlier.id in kept for earlier, _, _ in near_duplicates(rows))
+
+
 @given(st.lists(st.text("abc é", max_size=40), max_size=12, unique=True))
 def test_near_duplicates_are_as_similar_as_they_say_and_never_exact(sentences):
     rows = [row(sentence)[0] for sentence in sentences]
