@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -87,9 +88,12 @@ PAIRS = (
 
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
-_MEANT = {  # per kind its fields in order, and whether each is JSON data
-    kind: [(name, name in JSON_COLUMNS) for name in kind.model_fields] for kind in (Example, Record)
-}
+
+
+@functools.cache
+def _fields(kind: type[Row]) -> list[tuple[str, bool]]:
+    """The fields in order, and whether each is JSON data."""
+    return [(name, name in JSON_COLUMNS) for name in kind.model_fields]
 
 
 def values_of(row: Row) -> dict[str, Any]:
@@ -99,10 +103,10 @@ def values_of(row: Row) -> dict[str, Any]:
     }
 
 
-def cells_of(row: Example | Record) -> list[Any]:
+def cells_of(row: Row) -> list[Any]:
     """The values of `values_of` without their names, in the order of the fields."""
     held = row.__dict__
-    return [_cell(held[name], is_json) for name, is_json in _MEANT[type(row)]]
+    return [_cell(held[name], is_json) for name, is_json in _fields(type(row))]
 
 
 def record_cells(
@@ -130,11 +134,10 @@ def _cell(value: Any, is_json: bool) -> Any:
 
 def row_of(kind: type[Kind], row: sqlite3.Row | Mapping[str, Any]) -> Kind:
     """A row of this kind out of a selection with its columns. Raises ValueError."""
-    return kind(
-        **{
-            name: json.loads(row[name])
-            if name in JSON_COLUMNS and row[name] is not None
-            else row[name]
-            for name in kind.model_fields
-        }
-    )
+    if isinstance(row, sqlite3.Row):  # which looks for each name among all columns
+        row = dict(zip(row.keys(), row, strict=True))
+    data: dict[str, Any] = {}
+    for name, is_json in _fields(kind):
+        value = row[name]
+        data[name] = json.loads(value) if is_json and value is not None else value
+    return kind.model_validate(data)

@@ -26,7 +26,7 @@ from .statements import (
 )
 
 _OF_SPLIT = {True: "", False: "and split = :split"}  # two statements: each has its own index
-PAGE = 200  # rows read at once: a reader of many rows holds no more
+PAGE = 100  # rows read at once: a reader of many rows holds no more
 
 
 class Added(Row):
