@@ -37,8 +37,6 @@ def review_(
     ] = False,
 ) -> None:
     """Look at the rows that are worth it, in a browser: accept, correct, skip, undo."""
-    import webbrowser
-
     from ..chains.loading import load_task
     from .review import serve_review
     from .review_queue import review_queue
@@ -57,10 +55,19 @@ def review_(
         with server:
             say(f"review {len(queue)} rows at {server.url} (Ctrl-C stops)")
             if not no_open:
-                webbrowser.open(server.url)
+                _open(server.url)
             with contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
         say(_summary(server.desk.counts, name))
+
+
+def _open(url: str) -> None:
+    import webbrowser
+
+    with contextlib.suppress(webbrowser.Error):
+        browser = webbrowser.get()
+        if type(browser) is not webbrowser.GenericBrowser:  # that is one in this terminal
+            browser.open(url)
 
 
 def _summary(counts: Counter[str], name: str) -> str:

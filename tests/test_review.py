@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -20,10 +21,12 @@ from pydantic import BaseModel, Field
 
 from understudy.chains.loading import load_task
 from understudy.chains.task import Task, TaskError
+from understudy.distill.cli_review import review_
 from understudy.distill.review import BODY_LIMIT, ReviewServer, serve_review
 from understudy.distill.review_rows import decided_answer, shown_row
 from understudy.store import Example, Record, Run, Store
-from understudy.store.reviews import reviews
+from understudy.store.reviews import add_review, reviews
+from understudy.store.rows import Review
 
 
 class Part(BaseModel):
@@ -500,15 +503,44 @@ def test_a_store_that_cannot_be_read_is_a_line_for_the_page(client, store):
     assert "s.db" in json.loads(body)["error"]
 
 
-def test_ctrl_c_stops_the_command_with_one_line(tmp_path):
-    code = (
-        "from understudy.distill.cli import app, main\n"
-        "from understudy.distill.cli_review import COMMANDS\n"
-        "names = {command.name for command in app.registered_commands}\n"
-        "[app.command(n)(c) for n, c in COMMANDS.items() if n not in names]\n"
-        "main()\n"
-    )
-    (tmp_path / "task.py").write_text(
+def command(store: Path, **options: Any) -> None:
+    given: dict[str, Any] = {"task": f"{store.parent / 'task.py'}:task", "store": store}
+    defaults: dict[str, Any] = {"reviewer": "Ana", "port": 0, "split": None, "limit": None}
+    review_(**given | defaults | {"no_open": True} | options)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101, "\u202eana"])
+def test_a_reviewer_without_a_name_is_one_line(tmp_path, capsys, name):
+    with pytest.raises(SystemExit):
+        command(tmp_path / "s.db", reviewer=name)
+    assert "--reviewer is a name of 1 to 100" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path, capsys, client):
+    answered(tmp_path / "one.db")
+    with pytest.raises(SystemExit):
+        command(tmp_path / "one.db", port=client.server.server_port)
+    assert "give another --port" in capsys.readouterr().err
+
+
+def test_nothing_to_review_is_one_line(tmp_path, capsys):
+    answered(tmp_path / "one.db")
+    with Store(tmp_path / "one.db") as store:
+        accepted: dict[str, Any] = {
+            "verdict": "accept",
+            "answer": {"mood": "good"},
+            "created": "2026",
+        }
+        add_review(store, "t", Review(example="a", reviewer="Rui", created="2026", **accepted))
+    with pytest.raises(SystemExit):
+        command(tmp_path / "one.db")
+    assert "no row of task t waits for review" in capsys.readouterr().err
+
+
+def answered(path: Path) -> None:
+    """A task beside the store, and in it one row that a teacher has answered."""
+    source = path.with_name("task.py")
+    source.write_text(
         "from typing import Literal\n"
         "from langchain_core.prompts import ChatPromptTemplate\n"
         "from pydantic import BaseModel\n"
@@ -517,13 +549,24 @@ def test_ctrl_c_stops_the_command_with_one_line(tmp_path):
         "prompt = ChatPromptTemplate.from_messages([('human', '{text}')])\n"
         "task = Task(name='t', schema=Reply, prompt=prompt)\n"
     )
-    task = load_task(f"{tmp_path / 'task.py'}:task")
-    with Store(tmp_path / "s.db") as store:
+    task = load_task(f"{source}:task")
+    with Store(path) as store:
         store.add_examples([Example(id="a", task="t", split="train", inputs={"text": "x"})])
         words = {"words": task.teacher_words, "answers": task.answers}
         store.start_run(run("teacher").model_copy(update=words))
         answer = {"mood": "good"}
         store.add_record(Record(run="teacher", example="a", answer=answer, created="2026"))
+
+
+def test_ctrl_c_stops_the_command_with_one_line(tmp_path):
+    code = (
+        "from understudy.distill.cli import app, main\n"
+        "from understudy.distill.cli_review import COMMANDS\n"
+        "names = {command.name for command in app.registered_commands}\n"
+        "[app.command(n)(c) for n, c in COMMANDS.items() if n not in names]\n"
+        "main()\n"
+    )
+    answered(tmp_path / "s.db")
     options = ["--task", "task.py:task", "--store", "s.db", "--reviewer", "Ana", "--no-open"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, "review", *options],

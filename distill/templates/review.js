@@ -4,12 +4,24 @@
 const at = (id) => document.getElementById(id);
 const facts = JSON.parse(at("facts").textContent);
 const token = new URLSearchParams(location.search).get("token") || "";
-const tab = crypto.randomUUID();
+const tab = ownName();
 const mine = []; // the reviews of this window, newest last
 let row = null;
-let fields = []; // {path, element, focus(), dirty(), value(), pick(n), edit(), leave(), reset()}
+let fields = []; // {path, element, focus(), dirty(), touched(), value(), reset(), ...}
 let current = 0;
 let busy = false;
+
+// The same after a reload: the server shows a row in one window at a time.
+function ownName() {
+  const fresh = crypto.randomUUID();
+  try {
+    const name = sessionStorage.getItem("review-tab") || fresh;
+    sessionStorage.setItem("review-tab", name);
+    return name;
+  } catch {
+    return fresh; // storage is turned off
+  }
+}
 
 // Characters that are not seen, or that reorder what is seen, by the names that they are known by.
 const NAMES = {
@@ -131,7 +143,8 @@ function showAnswer() {
   if (row.reasons_asked) addField(reasoning());
   fields.forEach((field, n) => field.element.addEventListener("focusin", () => { current = n; }));
   refresh();
-  move(0);
+  current = 0;
+  fields[0].focus(); // the page stays at its top
 }
 
 function whoLines() {
@@ -185,6 +198,7 @@ function choice(data, number) {
     reset,
     focus: () => radios[Math.max(chosen(), 0)][0].focus({preventScroll: true}),
     dirty: () => chosen() !== start,
+    touched: () => chosen() !== (data.draft ?? start),
     value: () => data.choices[chosen()].value,
     pick: (n) => {
       if (n >= radios.length) return;
@@ -201,10 +215,11 @@ function editable(name, key, start, draft, className = "") {
   const area = make("textarea", {"aria-label": shown(name), dir: "auto", spellcheck: "false", hidden: ""});
   const button = make("button", {type: "button", class: "edit"}, "Edit ", make("kbd", {}, key));
   const element = make("div", {class: `field ${className}`, role: "group", tabindex: "-1", "aria-label": shown(name)});
-  element.append(heading("div", name), view, area, button);
+  element.append(heading("div", name), button, view, area);
   area.value = start;
   const first = area.value; // a textarea has its own line ends
   if (draft !== null) area.value = draft;
+  const restored = area.value;
   const look = (editing) => {
     view.hidden = editing;
     area.hidden = !editing;
@@ -224,6 +239,7 @@ function editable(name, key, start, draft, className = "") {
     leave: () => element.focus(), // and so blurs the text
     reset: () => { area.value = first; look(false); },
     dirty: () => area.value !== first,
+    touched: () => area.value !== restored,
     value: () => area.value,
   };
 }
@@ -249,11 +265,16 @@ function changed() {
   return fields.some((field) => field.dirty());
 }
 
+// Changed by this person since the row is on the page; a decision taken back comes as it was.
+function touched() {
+  return row !== null && fields.some((field) => field.touched());
+}
+
 function move(to) {
   if (!fields.length) return;
   current = (to + fields.length) % fields.length;
   fields[current].focus();
-  if (to) fields[current].element.scrollIntoView({block: "nearest"});
+  fields[current].element.scrollIntoView({block: "nearest"});
 }
 
 function save() {
@@ -269,12 +290,12 @@ function save() {
 
 function skip() {
   if (!row) return;
-  if (changed()) return say("", "You changed this row: Enter saves it, u drops the changes.");
+  if (touched()) return say("", "You changed this row: Enter saves it, u drops the changes.");
   exchange("/api/review", {example: row.example, verdict: "skip", seen: row.seen});
 }
 
 async function undo() {
-  if (row && changed()) {
+  if (touched()) {
     fields.forEach((field) => field.reset());
     refresh();
     return say("Your changes to this row are dropped; u again takes back the last decision.");
@@ -285,7 +306,7 @@ async function undo() {
 }
 
 function recheck() {
-  if (row && !busy && !changed()) {
+  if (row && !busy && !touched()) {
     exchange(`/api/next?holding=${encodeURIComponent(row.example)}`);
   }
 }
@@ -335,5 +356,5 @@ at("help").addEventListener("click", ACTIONS["?"]);
 at("keys-close").addEventListener("click", () => at("keys").close());
 document.addEventListener("keydown", key);
 window.addEventListener("focus", recheck);
-window.addEventListener("beforeunload", (event) => { if (row && changed()) event.preventDefault(); });
+window.addEventListener("beforeunload", (event) => { if (touched()) event.preventDefault(); });
 exchange("/api/next");
