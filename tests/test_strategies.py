@@ -16,7 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel, Field, model_validator
 
 from understudy.chains import Task, TaskError, Thought, answer_chain
@@ -696,13 +696,14 @@ def test_every_strategy_runs_in_any_app_within_its_calls(name: str) -> None:
     chain = build_strategy(name, news, [news_teacher] * models, **options)
     expected = news.answer_json(zero_shot(news, news_teacher).invoke(NEWS).answer)
     row = {**NEWS, GIVEN_ANSWER: expected} if name == "rationalise" else NEWS
+    before: Runnable[str, dict[str, Any]] = RunnableLambda(lambda _: row)
     handlers = [Counting() for _ in range(4)]
     configs: list[Any] = [{"callbacks": [handler]} for handler in handlers]
     thoughts = [
         chain.invoke(row, configs[0]),
         asyncio.run(chain.ainvoke(row, configs[1])),
         *chain.batch([row, row], configs[2]),
-        (RunnableLambda(lambda _: row) | chain).invoke({}, configs[3]),
+        (before | chain).invoke("whatever the app has", configs[3]),
     ]
     assert all(news.answer_json(thought.answer) == expected for thought in thoughts)
     most = calls_per_row(name, models=models, **options)
