@@ -10,7 +10,7 @@ from .rows import Flag
 from .statements import RUN_POSITION, row_of, values_of
 from .store import Store
 
-_OF_TASK = "example in (select position from examples where task = :task)"
+_OF_TASK = "exists (select 1 from examples where position = example and task = :task)"
 _OF_RULE = {True: "", False: "and f.rule = :rule"}  # two statements: the second has an index
 
 
@@ -60,8 +60,9 @@ def flags(store: Store, task: str, rule: str | None = None) -> list[Flag]:
 
 def flag_counts(store: Store, task: str) -> dict[str, int]:
     """How many of the task's examples each rule has found something in."""
+    # cross: from the few findings to their examples, not from the many examples
     rows = store.connection.read(
-        "select f.rule, count(*) as n from flags f join examples e on e.position = f.example "
+        "select f.rule, count(*) as n from flags f cross join examples e on e.position = f.example "
         "where e.task = :task group by f.rule order by f.rule",
         task=task,
     )
