@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
 from .answer import answer_chain, text_chain
+from .election import same
 from .shots import Shot, fixed, nearest, randomly_labelled, shot_messages
 from .task import Target, Task, TaskError, Thought, value_at
 from .wording import (
@@ -29,7 +30,6 @@ from .wording import (
 Chain: TypeAlias = Runnable[dict[str, Any], Thought]
 GIVEN_ANSWER = "given_answer"
 _NEIGHBOURS = 5
-SAME = 0.8  # from this score of the path's comparator on, two free values are one
 
 
 def zero_shot(task: Task, model: BaseChatModel) -> Chain:
@@ -145,13 +145,6 @@ def rationalise(task: Task, model: BaseChatModel, *, words: str = HINT) -> Chain
         return _supporting(task, known[GIVEN_ANSWER], known["thought"])
 
     return _typed(_with(PREFACE, preface) | RunnablePassthrough.assign(thought=asked) | keep)
-
-
-def same(task: Task, path: str, one: Any, other: Any) -> bool:
-    """Whether two JSON values of a path are one vote: a class exactly, the rest by comparator."""
-    if one == other or path in task.labels:
-        return bool(one == other)
-    return task.comparator(path)(one, other) >= SAME
 
 
 def _supporting(task: Task, given: Mapping[str, Any], thought: Thought) -> Thought:

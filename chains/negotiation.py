@@ -11,10 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from .answer import answer_chain
-from .asking import same
+from .election import Ballot, elect, same
 from .task import Target, Task, TaskError, Thought, value_at
 from .teachers import model_name
-from .voting import Ballot, elect
 from .wording import (
     CRITICISM,
     OBJECTION,

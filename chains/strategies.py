@@ -40,9 +40,10 @@ STRATEGIES: dict[str, Callable[..., Chain]] = {
 }
 _CALLS: dict[str, Callable[[int, Mapping[str, Any]], int]] = {
     "two_step": lambda models, options: 2,
-    "self_consistency": lambda models, options: int(options["samples"]),
+    "self_consistency": lambda models, options: int(options["samples"]) + bool(options["mend"]),
     "vote": lambda models, options: (
         models * max(1, len(options["prompts"])) * max(1, len(options["personas"]))
+        + bool(options["mend"])
     ),
     "negotiate": lambda models, options: 2 * int(options["rounds"]),
     "agent": lambda models, options: int(options["max_calls"]),

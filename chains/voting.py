@@ -1,34 +1,25 @@
-"""Several answers to one example become one: the majority per answer path."""
+"""The strategies that ask several times and count: samples of one model, or several voters."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda, RunnableParallel
 
 from .answer import answer_chain
-from .asking import Chain, cot, same, zero_shot
+from .asking import GIVEN_ANSWER, Chain, cot, rationalise, zero_shot
+from .election import Ballot, elect
 from .shots import Shot
-from .task import Task, TaskError, Thought, value_at
+from .task import Task, TaskError, Thought
 from .teachers import model_name
 from .wording import instructed
 
-Ballot = Thought | Exception  # an answer, or why there is none: an abstention
 FAILURE = "strategy_failure"
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """One value of a path and the ballots that gave it, by number, the earliest first."""
-
-    value: Any
-    voters: tuple[int, ...]
+_OF_THE_REASONING = {"unsupported", "native_reasoning"}
 
 
 def self_consistency(
@@ -38,18 +29,23 @@ def self_consistency(
     samples: int = 5,
     temperature: float | None = None,
     shots: Sequence[Shot] = (),
+    mend: bool = False,
 ) -> Chain:
     """The majority of `samples` answers of one model, per answer path (arXiv 2203.11171).
 
     `temperature` None leaves the model's own; at 0 all samples would be one, a TaskError. A
     response cache is passed by, a fixed seed differs from sample to sample. With `shots` every
-    sample is a `cot`. See `elect` for ties, confidence and abstentions. `samples` calls.
+    sample is a `cot`. See `elect` for ties, confidence and abstentions.
+
+    `samples` calls, and one more with `mend`, which has the model write a new reasoning where the
+    winner's argues against a label that won.
     """
     if samples < 2:
         raise TaskError(f"self_consistency with samples={samples}; give 2 or more")
     asked = [_sampling(model, temperature, number) for number in range(samples)]
     chains = [cot(task, one, shots=shots) if shots else zero_shot(task, one) for one in asked]
-    return polled(task, {f"sample {n}": chain for n, chain in enumerate(chains, 1)})
+    elected = polled(task, {f"sample {n}": chain for n, chain in enumerate(chains, 1)})
+    return _mended(task, elected, model) if mend else elected
 
 
 def vote(
@@ -57,12 +53,16 @@ def vote(
     *models: BaseChatModel,
     prompts: Sequence[ChatPromptTemplate] = (),
     personas: Sequence[str] = (),
+    mend: bool = False,
 ) -> Chain:
     """Every model with every prompt and persona answers once; the majority per answer path wins.
 
     `prompts` are other wordings of the task with its inputs (the task's own where none is given);
-    a persona is a sentence put before the system message. models x prompts x personas calls. See
-    `elect` for ties, confidence and abstentions.
+    a persona is a sentence put before the system message. See `elect` for ties, confidence and
+    abstentions.
+
+    models x prompts x personas calls, and one more with `mend`, which has the first model write a
+    new reasoning where the winner's argues against a label that won.
     """
     for prompt in prompts:
         if set(prompt.input_variables) != set(task.inputs):
@@ -80,7 +80,8 @@ def vote(
         f"voter {number} {model_name(model)}": answer_chain(task, model, prompt=prompt)
         for number, (model, prompt) in enumerate(voters, 1)
     }
-    return polled(task, chains)
+    elected = polled(task, chains)
+    return _mended(task, elected, models[0]) if mend else elected
 
 
 def polled(
@@ -99,115 +100,40 @@ def polled(
     return chain.with_types(input_type=dict[str, Any], output_type=Thought)
 
 
-def elect(
-    task: Task, ballots: Sequence[Ballot], *, settled: Mapping[str, int] | None = None
-) -> Thought:
-    """The answer that has the majority on each path, with the reasoning of a ballot that gave it.
+def _mended(task: Task, elected: Chain, model: BaseChatModel) -> Chain:
+    """Where the reasoning does not support the whole answer, one written for it (`rationalise`)."""
+    reasoned = _abstaining(rationalise(task, model))
 
-    Free values are the same where the path's comparator gives SAME or more. Of opinions with as
-    many votes, the one that was given first wins. `settled` decides paths whatever the votes say.
-    Where no ballot gave the winning answer as a whole, the reasoning is of the ballot that agrees
-    with most of it, the earliest of equals, and `details["unsupported"]` lists the paths on which
-    it said otherwise; where the schema refuses the combination, that ballot's own answer wins.
+    def question(inputs: dict[str, Any], thought: Thought) -> dict[str, Any]:
+        return {**inputs, GIVEN_ANSWER: task.answer_json(thought.answer)}
 
-    `votes` counts the ballots per path and value; `confidence` is the winner's share of all
-    ballots, abstentions included; `details["abstentions"]` says why these failed.
+    def mended(inputs: dict[str, Any], config: RunnableConfig) -> Thought:
+        thought = elected.invoke(inputs, config)
+        if not _unsupported(thought):
+            return thought
+        return _with_reasoning(thought, reasoned.invoke(question(inputs, thought), config))
 
-    Raises OutputParserException, from the first failure of another kind if there is one, where all
-    ballots abstain.
-    """
-    thoughts = [ballot for ballot in ballots if isinstance(ballot, Thought)]
-    failures = [ballot for ballot in ballots if isinstance(ballot, Exception)]
-    if not thoughts:
-        raise _nobody(failures) from _telling(failures)
-    answers = [task.answer_json(thought.answer) for thought in thoughts]
-    opinions = {
-        path: count(task, path, [value_at(answer, path) for answer in answers])
-        for path in task.paths
-    }
-    settled = settled or {}
-    winners = {path: _winner(said, settled.get(path)) for path, said in opinions.items()}
-    best = max(
-        range(len(thoughts)), key=lambda number: sum(number in w.voters for w in winners.values())
-    )
-    thought, unsupported = _combined(task, thoughts[best], answers[best], winners, best)
-    if unsupported is None:
-        winners = {path: _of(best, said) for path, said in opinions.items()}
-    details = {
-        **(thoughts[best].details or {}),
-        "abstentions": [_line(failure) for failure in failures],
-        "unsupported": unsupported,
-    }
-    return replace(
-        thought,
-        confidence={path: len(won.voters) / len(ballots) for path, won in winners.items()},
-        votes={path: _split(said) for path, said in opinions.items()},
-        details={name: value for name, value in details.items() if value} or None,
-    )
+    async def amended(inputs: dict[str, Any], config: RunnableConfig) -> Thought:
+        thought = await elected.ainvoke(inputs, config)
+        if not _unsupported(thought):
+            return thought
+        return _with_reasoning(thought, await reasoned.ainvoke(question(inputs, thought), config))
+
+    chain: Chain = RunnableLambda(mended, afunc=amended, name="mend")
+    return chain.with_types(input_type=dict[str, Any], output_type=Thought)
 
 
-def count(task: Task, path: str, values: Sequence[Any]) -> list[Opinion]:
-    """The different values among `values`, in the order in which each was first given."""
-    opinions: list[Opinion] = []
-    for number, value in enumerate(values):
-        for place, opinion in enumerate(opinions):
-            if same(task, path, opinion.value, value):
-                opinions[place] = replace(opinion, voters=(*opinion.voters, number))
-                break
-        else:
-            opinions.append(Opinion(value, (number,)))
-    return opinions
+def _unsupported(thought: Thought) -> bool:
+    return bool((thought.details or {}).get("unsupported"))
 
 
-def _winner(opinions: Sequence[Opinion], settled: int | None) -> Opinion:
-    if settled is not None:
-        return _of(settled, opinions)
-    return max(opinions, key=lambda opinion: len(opinion.voters))  # max: the earliest of equals
-
-
-def _of(number: int, opinions: Sequence[Opinion]) -> Opinion:
-    return next(opinion for opinion in opinions if number in opinion.voters)
-
-
-def _combined(
-    task: Task,
-    best: Thought,
-    answer: Mapping[str, Any],
-    winners: Mapping[str, Opinion],
-    number: int,
-) -> tuple[Thought, list[str] | None]:
-    """The winners' answer with the best ballot's reasoning, and the paths that it does not support.
-
-    None for the paths where the schema refuses the combination: the answer is the ballot's own.
-    """
-    differing = [path for path, winner in winners.items() if number not in winner.voters]
-    if not differing:
-        return best, []
-    data = json.loads(json.dumps(answer))
-    try:
-        for path in differing:
-            _put(data, path, winners[path].value)
-        if task.reasoning and best.reasoning is not None:
-            data[task.reasoning] = best.reasoning
-        return task.thought(data), differing
-    except TaskError:
-        return best, None
-
-
-def _put(data: dict[str, Any], path: str, value: Any) -> None:
-    *heads, last = path.split(".")
-    for head in heads:
-        if not isinstance(data.get(head), dict):
-            data[head] = {}
-        data = data[head]
-    data[last] = value
-
-
-def _split(opinions: Sequence[Opinion]) -> dict[str, int]:
-    return {
-        json.dumps(opinion.value, ensure_ascii=False, sort_keys=True): len(opinion.voters)
-        for opinion in opinions
-    }
+def _with_reasoning(thought: Thought, reasoned: Ballot) -> Thought:
+    """The elected thought with the new reasoning; as it was where there is none."""
+    if isinstance(reasoned, Exception):
+        return thought
+    kept = {k: v for k, v in (thought.details or {}).items() if k not in _OF_THE_REASONING}
+    details = {**kept, **(reasoned.details or {})}
+    return replace(thought, reasoning=reasoned.reasoning, answer=reasoned.answer, details=details)
 
 
 def _sampling(model: BaseChatModel, temperature: float | None, number: int) -> BaseChatModel:
@@ -237,24 +163,3 @@ def _abstain(inputs: dict[str, Any]) -> Exception:
     if isinstance(failure, TaskError):  # wrong for every row: no vote mends it
         raise failure
     return failure
-
-
-def _telling(failures: Sequence[Exception]) -> Exception | None:
-    """The failure that says most: one of the model's service, else the first."""
-    others = [f for f in failures if not isinstance(f, OutputParserException)]
-    return next(iter([*others, *failures]), None)
-
-
-def _nobody(failures: Sequence[Exception]) -> OutputParserException:
-    telling = _telling(failures)
-    why = f", the first: {_line(telling)}" if telling else ""
-    return OutputParserException(
-        f"none of {len(failures)} samples gave an answer{why}",
-        llm_output=getattr(telling, "llm_output", None),
-    )
-
-
-def _line(failure: Exception) -> str:
-    text = str(failure.args[0]) if failure.args else ""
-    first = next(iter(text.strip().splitlines()), "")
-    return f"{type(failure).__name__}: {first}"[:300]

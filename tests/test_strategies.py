@@ -25,11 +25,11 @@ from understudy.chains.asking import (
     cot,
     few_shot,
     rationalise,
-    same,
     two_step,
     zero_shot,
     zero_shot_cot,
 )
+from understudy.chains.election import elect, same
 from understudy.chains.negotiation import negotiate
 from understudy.chains.replies import json_in, without_thinking
 from understudy.chains.shots import Shot
@@ -39,7 +39,7 @@ from understudy.chains.strategies import (
     calls_per_row,
     strategy_parameters,
 )
-from understudy.chains.voting import elect, self_consistency, vote
+from understudy.chains.voting import self_consistency, vote
 from understudy.chains.wording import STEP_BY_STEP, instructed
 from understudy.distill.labelling import thought_fields
 from understudy.examples.news.task import task as news
@@ -278,20 +278,51 @@ def test_where_all_samples_fail_the_row_fails_and_names_the_service_s_error(
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+# Medo 2, Neutro 2, Alegria 1; urgent 3 of 5: no sample says Medo and urgent.
+SPLIT = [
+    mood("Alegria", urgent=True, because="a"),
+    mood("Medo", because="b"),
+    mood("Medo", because="c"),
+    mood("Neutro", urgent=True, because="d"),
+    mood("Neutro", urgent=True, because="e"),
+]
+
+
 def test_a_majority_that_no_sample_gave_whole_says_what_its_reasoning_does_not_support(
     tiny_task: Task,
 ) -> None:
-    replies = [
-        mood("Medo", urgent=True, because="a"),
-        mood("Medo", urgent=False, because="b"),
-        mood("Medo", urgent=False, because="c"),
-        mood("Neutro", urgent=True, because="d"),
-        mood("Neutro", urgent=True, because="e"),
-    ]
-    replies[0]["mood"] = "Alegria"  # Medo 2, Neutro 2, Alegria 1; urgent True 3: Medo + True
-    thought = self_consistency(tiny_task, one_by_one(replies)).invoke(ROW, SEQUENTIAL)
+    thought = self_consistency(tiny_task, one_by_one(SPLIT)).invoke(ROW, SEQUENTIAL)
     assert plain(tiny_task, thought) == ("a", {"mood": "Medo", "urgent": True})
     assert thought.details == {"unsupported": ["mood"]}
+
+
+def test_a_reasoning_that_does_not_support_the_majority_can_be_mended(tiny_task: Task) -> None:
+    whole = {"mood": "Medo", "urgent": True}
+    mending = one_by_one([*SPLIT, mood("Medo", urgent=True, because="both")])
+    failing = one_by_one([*SPLIT, mood("Alegria")])
+    told, left = (
+        self_consistency(tiny_task, model, mend=True).invoke(ROW, SEQUENTIAL)
+        for model in (mending, failing)
+    )
+    assert plain(tiny_task, told) == ("both", whole)
+    assert told.details == {"post_hoc": True}
+    assert told.votes == left.votes
+    assert told.confidence == {"mood": 0.4, "urgent": 0.6}
+    assert plain(tiny_task, left) == ("a", whole)
+    assert left.details == {"unsupported": ["mood"]}
+    assert len(mending.asked) == calls_per_row("self_consistency", mend=True) == 6
+
+
+def test_a_reasoning_that_supports_the_majority_is_not_asked_for_again(tiny_task: Task) -> None:
+    model = Scripted(replies=lambda _: mood("Medo"))
+    thought = asyncio.run(vote(tiny_task, model, model, mend=True).ainvoke(ROW))
+    assert (thought.reasoning, len(model.asked)) == ("Medo False", 2)
+
+
+def test_what_is_wrong_for_every_row_is_no_abstention(tiny_task: Task) -> None:
+    model = one_by_one([mood("Medo"), TaskError("mend the task")])
+    with pytest.raises(TaskError, match="mend the task"):
+        vote(tiny_task, model, model).invoke(ROW, SEQUENTIAL)
 
 
 class Rated(BaseModel):
