@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from .evaluation import teaching_run
 
 UNSURE = 0.7  # a student's confidence below which it is called low
 SUSPECTED = "suspected_label_error"
+CONFLICT = "label_conflict"
+CONTRADICTED = "rationale_names_other_label"
 
 
 Reason = tuple[float, str]  # how much it says, from 0 to 1, and in a line what
@@ -34,11 +37,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Signs:
-    """What the signals look at in one row: the teacher's record, the student's, the finding."""
+    """What the signals look at in one row: the teacher's record, the student's, the findings."""
 
     record: Record
     student: Record | None
-    suspected: Flag | None
+    findings: Mapping[str, Flag]
 
 
 def review_queue(
@@ -48,15 +51,18 @@ def review_queue(
 
     Rows that a person has accepted or corrected are left out. Reasons add up: a row's score is 1
     less the product of (1 - score) over them. Rows of equal score are in the store's order, those
-    without any reason last. Suspected errors are those that `curate` found last. Raises
-    LabellingError where no teacher has answered.
+    without any reason last. Suspected errors, conflicts and contradictions are those that `curate`
+    found last. Raises LabellingError where no teacher has answered.
     """
     run = teaching_run(store, task)
     done = corrections(store, task.name)
     students = _newest_student(task, store)
-    suspected = {flag.example: flag for flag in flags(store, task.name, SUSPECTED)}
+    findings: defaultdict[str, dict[str, Flag]] = defaultdict(dict)
+    for rule in (SUSPECTED, CONFLICT, CONTRADICTED):
+        for flag in flags(store, task.name, rule):
+            findings[flag.example][rule] = flag
     found = [
-        _entry(task, Signs(record, students.get(example.id), suspected.get(example.id)))
+        _entry(task, Signs(record, students.get(example.id), findings.get(example.id, {})))
         for example, record in store.iter_pairs(run.id, split=split)
         if record.answer is not None and example.id not in done
     ]
@@ -112,11 +118,25 @@ def student_unsure(_: Task, signs: Signs) -> Reason | None:
 
 def suspected_error(_: Task, signs: Signs) -> Reason | None:
     """Curation holds a label for an error."""
-    if signs.suspected is None:
+    if (flag := signs.findings.get(SUSPECTED)) is None:
         return None
-    detail = signs.suspected.detail
-    text = f"{detail.get('path')}: {detail.get('given')} may be {detail.get('likely')}"
-    return (0.5 if signs.suspected.score is None else signs.suspected.score, text)
+    path, given, likely = (flag.detail.get(name) for name in ("path", "given", "likely"))
+    return (0.5 if flag.score is None else flag.score, f"{path}: {given} may be {likely}")
+
+
+def reasoning_contradicts(_: Task, signs: Signs) -> Reason | None:
+    """The reasoning names another label than the answer: one of them is wrong."""
+    if (flag := signs.findings.get(CONTRADICTED)) is None:
+        return None
+    path, given, named = (flag.detail.get(name) for name in ("path", "given", "named"))
+    return (0.9, f"{path}: the reasoning names {named}, the answer {given}")
+
+
+def duplicates_conflict(_: Task, signs: Signs) -> Reason | None:
+    """Nearly the same text was given another label: one of them is wrong, not surely this one."""
+    if (flag := signs.findings.get(CONFLICT)) is None:
+        return None
+    return (0.5, f"{', '.join(flag.detail.get('paths', []))}: a duplicate has another label")
 
 
 def _least(confidence: Mapping[str, float] | None) -> tuple[str, float]:
@@ -128,4 +148,6 @@ SIGNALS: tuple[Callable[[Task, Signs], Reason | None], ...] = (
     student_disagrees,
     student_unsure,
     suspected_error,
+    reasoning_contradicts,
+    duplicates_conflict,
 )

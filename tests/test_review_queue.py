@@ -104,6 +104,23 @@ def test_suspected_errors_say_what_the_label_may_be_and_reasons_add_up(store, ti
     assert third.reasons == ()
 
 
+def test_a_reasoning_against_its_answer_and_duplicates_in_conflict_come_early(store, tiny_task):
+    for name in "abc":
+        say(store, "t", name)
+    for name, rule, detail in (
+        ("b", "label_conflict", {"paths": ["mood"], "others": [IDS["a"]]}),
+        ("c", "rationale_names_other_label", {"path": "mood", "given": "Medo", "named": "Alegria"}),
+        ("a", "near_duplicate", {"of": IDS["b"]}),
+    ):
+        set_flags(store, "tiny", rule, [Flag(example=IDS[name], rule=rule, detail=detail)])
+    found = review_queue(tiny_task, store)
+    assert [(SENTENCES[e.example], *e.reasons) for e in found] == [
+        ("c", "mood: the reasoning names Alegria, the answer Medo"),
+        ("b", "mood: a duplicate has another label"),
+        ("a",),
+    ]
+
+
 def test_what_a_person_has_settled_is_out_until_it_is_undone(store, tiny_task):
     for name in "abc":
         say(store, "t", name)
