@@ -6,7 +6,7 @@ import json
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..chains.task import Task, prompt_words
 from ..store.columns import RefusedRow, checked_input, checked_json
@@ -97,10 +97,10 @@ def _inputs(task: Task, said: Said) -> Mapping[str, str]:
         if isinstance(held, dict) and all(isinstance(held.get(n), str) for n in task.inputs):
             return held
     asked = [message for message in said.messages if message.role != "assistant"]
-    for prompt in (task.prompt, task.student_prompt):
-        found = _from_prompt(prompt_words(prompt), asked)
-        if set(task.inputs) <= set(found):
-            return found
+    prompts = (prompt_words(prompt) for prompt in (task.prompt, task.student_prompt))
+    for fit in sorted((_fit(prompt, asked) for prompt in prompts), key=lambda fit: fit[:2]):
+        if set(task.inputs) <= set(fit.values):
+            return fit.values
     words = [message.text for message in asked if message.role == "user"]
     words += [v for v in said.inputs.values() if isinstance(v, str)] if not words else []
     if len(task.inputs) == 1 and words:
@@ -109,29 +109,40 @@ def _inputs(task: Task, said: Said) -> Mapping[str, str]:
     raise RefusedRow(f"its messages were not made by the task's prompt; {names} cannot be told")
 
 
-def _from_prompt(prompt: Sequence[Mapping[str, str]], asked: Sequence[Message]) -> dict[str, str]:
+class _Fit(NamedTuple):
+    """How a prompt fits a talk: the fewer messages are missing and the more words are the same,
+    the better."""
+
+    missing: int
+    other_words: int
+    values: dict[str, str]
+
+
+def _fit(prompt: Sequence[Mapping[str, str]], asked: Sequence[Message]) -> _Fit:
     """The values of the templates, each undone from the message of its role and place."""
     found: dict[str, str] = {}
-    for role, template, text in _aligned(prompt, asked):
-        values = unrendered(template, text)
+    missing = same = 0
+    for template, text in _aligned(prompt, asked):
+        values = None if text is None else unrendered(template, text)
         if values is None:
-            return {} if role == "user" else found
-        if any(found.get(name, value) != value for name, value in values.items()):
-            return {}
-        found |= values
-    return found
+            missing += 1
+        elif any(found.get(name, value) != value for name, value in values.items()):
+            return _Fit(len(prompt), 0, {})
+        else:
+            found |= values
+            same += len(text or "") - sum(map(len, values.values()))
+    return _Fit(missing, -same, found)
 
 
 def _aligned(
     prompt: Sequence[Mapping[str, str]], asked: Sequence[Message]
-) -> Iterator[tuple[str, str, str]]:
-    """Role, template and text, the last ones first; templates without values are passed over."""
+) -> Iterator[tuple[str, str | None]]:
+    """Each template with the message of its role, from the last ones on."""
     for role in ("user", "system"):
         templates = [m["text"] for m in prompt if _ROLES.get(m["role"], m["role"]) == role]
-        texts = [message.text for message in asked if message.role == role]
-        for template, text in zip(reversed(templates), reversed(texts), strict=False):
-            if any(name is not None for _, name, _, _ in string.Formatter().parse(template)):
-                yield role, template, text
+        texts: list[str | None] = [message.text for message in asked if message.role == role]
+        texts = [*[None] * len(templates), *texts]
+        yield from zip(reversed(templates), reversed(texts), strict=False)
 
 
 def _answer(task: Task, said: Said) -> dict[str, Any] | None:

@@ -60,14 +60,15 @@ def _in_the_tasks_words(task: Task, answer: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _recorded(task: Task, run: Run, example: Example, output: Mapping[str, Any]) -> Record:
+    told = {name: output[name] for name in KEPT if output.get(name) is not None}
+    answered = {name: v for name, v in _answered(task, output).items() if v is not None}
     return Record(
         run=run.id,
         example=example.id,
         raw=output.get("raw"),
         model=output.get("model") or run.model,
         created=now(),
-        **{name: output[name] for name in KEPT if output.get(name) is not None},
-        **_answered(task, output),
+        **{**told, **answered},
     )
 
 

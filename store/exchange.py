@@ -217,7 +217,8 @@ def _check_columns(
     source: str,
 ) -> None:
     named = [name for name in (*placing, *chosen) if name and name not in row]
-    missing = list(dict.fromkeys([*texts.missing(row), *named]))
+    unnamed = [name for name in texts.missing(row) if name not in chosen.values()]
+    missing = list(dict.fromkeys([*unnamed, *named]))
     if not missing:
         return
     present = ", ".join(list(row)[:30]).encode(errors="backslashreplace").decode()[:500]

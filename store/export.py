@@ -170,7 +170,8 @@ def _write_folder(path: Path, pairs: Pairs) -> int:
     names, pairs = _inputs_of(pairs)
     schema = _arrow_schema(names)
     raw = path / "raw"
-    raw.mkdir(parents=True)
+    path.mkdir()
+    raw.mkdir()
     count, parts = 0, _Parts(raw, schema)
     try:
         for batch in _batches(_flat(pairs, names)):

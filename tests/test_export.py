@@ -1,0 +1,280 @@
+"""Export: a run in every format, whole or not at all, and back without a loss."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from understudy.chains.task import Task
+from understudy.distill.exporting import export_chats
+from understudy.distill.importing import import_recordings
+from understudy.store import Example, Record, Run, Store, StoreError, example_id
+from understudy.store.exchange import recorded_rows
+from understudy.store.export import export_run, run_called
+from understudy.store.files import escaped, read_rows
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
+    ["", "'", "''", "=1+1", "'=1", "+", "-5", "@x", "\tx", "\rx", "\r\n", '"', ";", "\ufeff", "\0"]
+)
+USABLE = TEXT.filter(lambda text: text.strip() and "\0" not in text)
+FINITE = st.floats(0, 1e9)
+NESTED = st.dictionaries(
+    USABLE,
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | FINITE | USABLE,
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(USABLE, inner, max_size=2),
+        max_leaves=4,
+    ),
+    max_size=3,
+)
+RECORDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "answer": NESTED,
+        "reasoning": TEXT,
+        "raw": TEXT,
+        "error": TEXT,
+        "model": TEXT,
+        "attempts": st.integers(1, 2**40),
+        "input_tokens": st.integers(0, 2**40),
+        "cached_tokens": st.integers(0, 2**40),
+        "cost": FINITE,
+        "seconds": FINITE,
+        "confidence": st.dictionaries(USABLE, FINITE, max_size=2),
+        "votes": st.dictionaries(USABLE, st.dictionaries(USABLE, st.integers(1, 9)), max_size=2),
+        "details": NESTED,
+    },
+)
+PAIRS = st.lists(
+    st.tuples(
+        st.tuples(USABLE, USABLE),
+        st.sampled_from(["train", "test", "by hand"]),
+        st.none() | USABLE.map(str.strip),
+        st.none() | NESTED,
+        RECORDS,
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda row: row[0],
+)
+FORMATS = ("csv", "jsonl", "parquet", "datasets")
+SUFFIX = {"csv": "csv", "jsonl": "jsonl", "parquet": "parquet", "datasets": "saved"}
+
+
+@pytest.fixture(autouse=True)
+def silent():
+    datasets.disable_progress_bars()
+
+
+def run(**fields: Any) -> Run:
+    facts = dict.fromkeys(("strategy", "target", "words", "answers"), "same")
+    known = {"id": "r", "model": "m", "name": "n", "task": "t", "role": "teacher", "started": "1"}
+    return Run(**{**known, **facts, **fields})
+
+
+def pair(inputs: dict[str, str], *, split: str = "train", gold: Any = None, **fields: Any):
+    number = example_id(inputs)
+    group = fields.pop("group", None)
+    example = Example(id=number, task="t", split=split, inputs=inputs, gold=gold, group=group)
+    return example, Record(**{"run": "r", "example": number, "created": "2026", **fields})
+
+
+def filled(pairs: list[tuple[Example, Record]], **fields: Any) -> Store:
+    store = Store(":memory:")
+    store.start_run(run(**fields))
+    store.add_examples(example for example, _ in pairs)
+    for _, record in pairs:
+        store.add_record(record)
+    return store
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(rows=PAIRS)
+def test_an_exported_run_comes_back_as_it_was(tmp_path_factory, form, rows):
+    """`raw` is an input here, too: its column has another name."""
+    path = tmp_path_factory.mktemp("out") / f"run.{SUFFIX[form]}"
+    pairs = [
+        pair({"text": a, "raw": b}, split=split, group=group, gold=gold, **fields)
+        for (a, b), split, group, gold, fields in rows
+    ]
+    with filled(pairs) as store:
+        assert export_run(store, "r", path, format=form) == len(pairs)
+    back = [
+        (example, Record(run="r", example=example.id, **fields))
+        for example, fields in recorded_rows(path, task="t", inputs=("text", "raw"))
+    ]
+    assert sorted(back, key=str) == sorted(pairs, key=str)
+
+
+@given(TEXT)
+def test_no_cell_begins_as_a_formula_and_each_is_read_as_it_was(text):
+    cell = escaped(text)
+    assert cell[:1] not in ("=", "+", "-", "@", "\t", "\r", "")
+    assert cell.removeprefix("'") == text or cell == text
+
+
+def test_formulas_in_an_exported_csv_are_text_and_a_foreign_csv_keeps_its_apostrophes(tmp_path):
+    path = tmp_path / "run.csv"
+    with filled([pair({"text": "=cmd|' /C calc'!A0"}, raw="@x", answer={"n": -5})]) as store:
+        export_run(store, "r", path, format="csv")
+    with path.open(newline="", encoding="utf-8") as file:
+        header, cells = csv.reader(file)
+    assert header[:3] == ["id", "task", "split"]
+    assert dict(zip(header, cells, strict=True))["text"] == "'=cmd|' /C calc'!A0"
+    assert [cell for cell in cells if cell[:1] in tuple("=+-@\t\r")] == []
+    (row,) = read_rows(path)
+    assert (row["text"], row["raw"]) == ("=cmd|' /C calc'!A0", "@x")
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text("text\n'-tis\n")
+    assert list(read_rows(foreign)) == [{"text": "'-tis"}]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_appears_whole_or_not_at_all_and_is_replaced_only_when_asked(tmp_path, form):
+    path = tmp_path / f"run.{SUFFIX[form]}"
+    pairs = [pair({"text": "a"}, answer={"x": 1}), pair({"text": "b"}, split="test")]
+    with filled(pairs) as store:
+        assert export_run(store, "r", path, format=form, split="test") == 1
+        with pytest.raises(StoreError, match=r"there already.*--overwrite"):
+            export_run(store, "r", path, format=form)
+        assert len(list(read_rows(path))) == 1
+        assert export_run(store, "r", path, format=form, overwrite=True) == 2
+        assert len(list(read_rows(path))) == 2
+        with pytest.raises(StoreError, match="no rows in the split wild"):
+            export_run(store, "r", path, format=form, split="wild", overwrite=True)
+        with pytest.raises(StoreError, match="cannot be written"):
+            export_run(store, "r", tmp_path / "no" / "x", format=form)
+        other = tmp_path / "mine"
+        other.mkdir()
+        (other / "kept").write_text("kept")
+        with pytest.raises(StoreError, match="cannot be written"):
+            export_run(store, "r", other, format=form, overwrite=True)
+        store.add_examples([pair({"other": "c"})[0]])
+        store.add_record(pair({"other": "c"})[1])
+        if form != "jsonl":
+            with pytest.raises(StoreError, match="other inputs than text; export it as jsonl"):
+                export_run(store, "r", path, format=form, overwrite=True)
+    assert len(list(read_rows(path))) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, "mine"])
+    assert (other / "kept").read_text() == "kept"
+
+
+def test_a_datasets_folder_has_the_splits_of_the_run(tmp_path):
+    pairs = [pair({"text": "a"}), pair({"text": "b"}, split="test", answer={"x": [1]})]
+    with filled(pairs) as store:
+        export_run(store, "r", tmp_path / "saved", format="datasets")
+    loaded = datasets.load_from_disk(str(tmp_path / "saved"))
+    assert isinstance(loaded, datasets.DatasetDict)
+    assert {name: part["text"][:] for name, part in loaded.items()} == {
+        "train": ["a"],
+        "test": ["b"],
+    }
+    assert loaded["test"]["answer"][0] == '{"x": [1]}'
+
+
+def test_a_run_is_called_by_its_id_or_its_newest_name():
+    with filled([]) as store:
+        store.start_run(run(id="later", started="2"))
+        assert run_called(store, "r").id == "r"
+        assert run_called(store, "n").id == "later"
+        store.start_run(run(id="foreign", task="u"))
+        with pytest.raises(StoreError, match="several tasks have a run n; give its id: "):
+            run_called(store, "n")
+        assert run_called(store, "n", task="t").id == "later"
+        with pytest.raises(StoreError, match="no run nobody; its runs: n"):
+            run_called(store, "nobody")
+
+
+# As chats
+
+
+MOODS = {"Alegria": "Que bom!", "Medo": "Que susto.", "Emoção": "=Ai, “ai”\nai"}
+
+
+@pytest.fixture
+def taught(tiny_task: Task):
+    """A store with three answers that teach, a failure and one that does not fit the task."""
+    pairs = [
+        pair({"sentence": said}, answer={"mood": mood, "urgent": False}, reasoning=f"é {mood}")
+        for mood, said in MOODS.items()
+    ]
+    pairs += [pair({"sentence": "x"}, error="no"), pair({"sentence": "y"}, answer={"mood": "?"})]
+    pairs = [(e.model_copy(update={"task": "tiny"}), r) for e, r in pairs]
+    with filled(pairs, task="tiny") as store:
+        yield store
+
+
+def test_chats_are_the_students_prompt_and_the_text_it_is_trained_to_write(
+    taught, tiny_task, tmp_path
+):
+    first = {"mood": "Alegria", "urgent": False}
+    label = '{"mood":"Alegria","urgent":false}'
+    reasoned = '{"reasoning":"é Alegria","mood":"Alegria","urgent":false}'
+    left_out = {"the record has no answer": 1, "the answer does not fit the task": 1}
+    expected = {
+        "openai": {
+            "messages": [
+                {"role": "user", "content": "Frase: Que bom!"},
+                {"role": "assistant", "content": label},
+            ]
+        },
+        "trl": {
+            "prompt": [{"role": "user", "content": "Frase: Que bom!"}],
+            "completion": [{"role": "assistant", "content": label}],
+        },
+        "llamafactory": {
+            "conversations": [
+                {"from": "human", "value": "Frase: Que bom!"},
+                {"from": "gpt", "value": label},
+            ],
+            "system": "",
+        },
+        "alpaca": {
+            "instruction": "Frase: Que bom!",
+            "input": "",
+            "output": label,
+            "system": "",
+            "history": [],
+        },
+    }
+    for form, row in expected.items():
+        path = tmp_path / form
+        assert export_chats(tiny_task, taught, "r", path, format=form) == (3, left_out)
+        rows = chat_rows(path)
+        assert (len(rows), rows[0]) == (3, row)
+    path = tmp_path / "reasoned"
+    export_chats(tiny_task, taught, "r", path, format="openai", target="reason_label")
+    assert chat_rows(path)[0]["messages"][-1]["content"] == reasoned
+    assert tiny_task.answer_json(tiny_task.thought(json.loads(label)).answer) == first
+
+
+def chat_rows(path: Path) -> list[Any]:
+    text = path.read_text(encoding="utf-8")
+    return json.loads(text) if text.startswith("[") else list(map(json.loads, text.splitlines()))
+
+
+def test_a_run_without_a_row_that_teaches_leaves_no_file(taught, tiny_task, tmp_path):
+    with pytest.raises(StoreError, match="no row that can be written"):
+        export_chats(tiny_task, taught, "r", tmp_path / "x", format="trl", split="test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exported_chats_come_back_as_recordings_of_the_same_answers(taught, tiny_task, tmp_path):
+    path = tmp_path / "chats.jsonl"
+    export_chats(tiny_task, taught, "r", path, format="openai", target="reason_label")
+    with Store(":memory:") as store:
+        found, lines = import_recordings(store, tiny_task, path, format="openai", model="m")
+        back = [
+            (e.inputs["sentence"], (r.answer or {})["mood"], r.reasoning)
+            for e, r in store.pairs(found.id)
+        ]
+    assert lines == []
+    assert back == [(said, mood, f"é {mood}") for mood, said in MOODS.items()]
