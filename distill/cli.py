@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import cli_care, cli_curate, cli_data, cli_review, cli_store
 from .defaults import EXTRAS, base_of, finished_students, own_data
 from .display import print_table, row_bars, step_bars
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
+    BackupMinutesOption,
+    BackupOption,
     LimitOption,
     SplitOption,
     StoreOption,
     TaskOption,
+    backups,
     fail,
     lacking,
     open_store,
@@ -43,22 +47,6 @@ SplitsOption = Annotated[
 ]
 
 
-@app.command("import")
-def import_(
-    data: Annotated[Path, typer.Argument(help="CSV, JSONL or JSON with the task's columns")],
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
-    split_column: SplitColumnOption = None,
-    group_column: Annotated[
-        str | None, typer.Option(help="rows with the same value stay in one split")
-    ] = None,
-) -> None:
-    """Bring examples, and gold labels where the file has them, into the store."""
-    with open_store(store) as opened:
-        _import(opened, task, data, split=split, split_column=split_column, group=group_column)
-
-
 @app.command()
 def distill(
     task: TaskOption = SAMPLE_TASK,
@@ -77,6 +65,8 @@ def distill(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="ask rows again that failed, paid for or not")
     ] = False,
+    backup_to: BackupOption = None,
+    backup_minutes: BackupMinutesOption = 10.0,
 ) -> None:
     """A teacher labels the examples into the store; run again, it asks only what is missing."""
     from ..chains.loading import load_task
@@ -90,7 +80,7 @@ def distill(
             _import(opened, task, data, split_column=split_column)
         model = load_teacher(teacher, task=task, base_url=base_url)
         _announce_tracing()
-        with row_bars() as bars, stoppable():
+        with backups(opened, backup_to, backup_minutes), row_bars() as bars, stoppable():
             run = label(
                 load_task(task),
                 model,
@@ -106,28 +96,6 @@ def distill(
         say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
         if failed and len(failed) == len(records):
             fail(f"no row has an answer; the last: {failed[-1].error}")
-
-
-@app.command()
-def import_labels(
-    labels: Annotated[Path, typer.Argument(help="JSONL with inputs, answer, reasoning, raw")],
-    model: Annotated[str, typer.Option(help="the name of the model that answered")],
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
-) -> None:
-    """A recorded teacher: outputs made elsewhere become the labels that students train on."""
-    from ..chains.loading import load_task
-    from ..store.exchange import recorded_rows
-    from .recorded import record_labels
-
-    loaded = load_task(task)
-    with open_store(store) as opened:
-        rows = recorded_rows(labels, task=loaded.name, inputs=loaded.inputs, split=split)
-        run = record_labels(loaded, opened, rows, model=model)
-        records = opened.records(run.id)
-        failed = sum(record.answer is None for record in records)
-        say(f"teacher {model}: {len(records)} recorded rows in {store}, {failed} without answer")
 
 
 @app.command()
@@ -179,12 +147,19 @@ def evaluate(
     no_base: Annotated[bool, typer.Option("--no-base", help="leave the untuned base out")] = False,
     split: SplitsOption = None,
     limit: LimitOption = None,
+    backup_to: BackupOption = None,
+    backup_minutes: BackupMinutesOption = 10.0,
 ) -> None:
     """Students, untuned base and baselines answer the held-out rows; prints who got what right."""
     from ..chains.loading import load_task
     from .evaluation import evaluate as evaluate_all
 
-    with open_store(store, create=False) as opened, row_bars() as progress, stoppable():
+    with (
+        open_store(store, create=False) as opened,
+        backups(opened, backup_to, backup_minutes),
+        row_bars() as progress,
+        stoppable(),
+    ):
         loaded = load_task(task)
         students = run or finished_students(Path("runs"), loaded.name)
         report_data = evaluate_all(
@@ -235,6 +210,15 @@ def demo(
     say(result.report.answer)
     say(f"report {result.page}")
     say(result.summary)
+
+
+for module in (cli_data, cli_curate, cli_review, cli_store):
+    for name, command in module.COMMANDS.items():
+        app.command(name)(command)
+store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)
+for name, command in {**cli_store.STORE_COMMANDS, **cli_care.COMMANDS}.items():
+    store_app.command(name)(command)
+app.add_typer(store_app, name="store")
 
 
 def main() -> None:

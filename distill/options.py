@@ -20,12 +20,26 @@ StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that
 LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
 SplitOption = Annotated[str | None, typer.Option(help="only this split")]
 
+BackupOption = Annotated[
+    Path | None, typer.Option(help="copy the store there at the end, and every few minutes")
+]
+BackupMinutesOption = Annotated[float, typer.Option(min=0.05, help="minutes between two copies")]
+
 
 def open_store(path: Path, *, create: bool = True) -> Store:
     """The store at `path`; `create=False` refuses where there is none."""
     from ..store.store import Store
 
     return Store(path, create=create)
+
+
+def backups(
+    store: Store, path: Path | None, minutes: float
+) -> contextlib.AbstractContextManager[object]:
+    """Copies of the store while a block runs, where a path is given: notebooks die."""
+    from ..store.care import Backups
+
+    return contextlib.nullcontext() if path is None else Backups(store, path, minutes=minutes)
 
 
 @contextlib.contextmanager
