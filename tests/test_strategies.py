@@ -269,6 +269,17 @@ def test_a_failed_sample_abstains_and_lowers_the_confidence(tiny_task: Task) -> 
     }
 
 
+def test_keys_in_a_provider_s_error_are_not_stored_with_the_votes(
+    tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "plain-secret-words")
+    failing = ValueError("bad key sk-abcdef123456789 of plain-secret-words \ud800")
+    model = one_by_one([mood("Medo"), failing])
+    thought = self_consistency(tiny_task, model, samples=2).invoke(ROW, SEQUENTIAL)
+    stored = thought_fields(tiny_task, thought)["details"]
+    assert stored == {"abstentions": ["ValueError: bad key *** of *** ?"]}
+
+
 def test_where_all_samples_fail_the_row_fails_and_names_the_service_s_error(
     tiny_task: Task,
 ) -> None:
