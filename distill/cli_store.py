@@ -85,7 +85,8 @@ def datasette(
     path = database or store
     open_store(path, create=False).close()  # a file that is no store is said at once
     written = write_metadata(path)
-    say(f"datasette {shlex.quote(str(path))} -m {shlex.quote(str(written))}")
+    names = shlex.join(["datasette", str(path), "-m", str(written)])
+    say(f"{names} --setting suggest_facets off")
 
 
 def terms(

@@ -38,9 +38,13 @@ numbers: `examples.position`, `runs.position`, `records.number`. Times are UTC, 
 _DATASETTE = """## In a browser
 
 `understudy store datasette app.db` writes `app.metadata.json`, readable by you alone, and prints
-the command to run: `datasette app.db -m app.metadata.json`. Datasette (`pip install datasette`)
-then shows the tables and views with their meanings, searches the full text of `examples`, `records`
-and `labels`, and offers the queries below. It only reads, and serves on 127.0.0.1.
+the command to run:
+
+    datasette app.db -m app.metadata.json --setting suggest_facets off
+
+Datasette (`pip install datasette`) then shows the tables and views with their meanings, searches
+the full text of `examples`, `records` and `labels`, and offers the queries below. It only reads,
+and serves on 127.0.0.1. Suggesting facets is what takes it seconds on a big store.
 """
 
 

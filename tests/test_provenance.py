@@ -100,7 +100,10 @@ def test_labelling_recording_and_evaluating_keep_the_words(tiny_task: Task):
         return Example(id=example_id(inputs), task="tiny", split=split, inputs=inputs)
 
     asked, held_out = sentence("Choveu.", "train"), sentence("Fez sol.", "test")
-    output = {"answer": {"mood": "Medo", "urgent": True}, "reasoning": "chuva"}
+    output: dict[str, Any] = {
+        "answer": {"mood": "Medo", "urgent": True},
+        "reasoning": "chuva",
+    }
     with Store(":memory:") as store:
         recorded = record_labels(tiny_task, store, [(asked, output)], model="elsewhere")
         assert "reasoning first" in str(words(store, recorded.words))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.store import Example, Store, StoreError, example_id
-from understudy.store.search import MOST_WORDS, match_expression, search
+from understudy.store.search import MOST_WORDS, match_expressions, search, statement_for
 
 SAMPLES = Path(__file__).with_name("store_samples.py")
 samples: Any = SimpleNamespace(**runpy.run_path(str(SAMPLES)))
@@ -121,7 +121,7 @@ def test_no_text_breaks_the_question(text):
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30))
 def test_a_text_is_found_by_itself(text):
     try:
-        match_expression(text)
+        match_expressions(text)
     except StoreError:
         return
     with Store(":memory:") as store:
@@ -140,16 +140,37 @@ def _vocabulary(store: Store) -> list[Any]:
     return store.connection.read("select term from temp.vocabulary limit 5")
 
 
-def test_both_questions_go_through_the_full_text(store):
-    from understudy.store.search import _INPUTS, _REASONINGS
+@pytest.mark.parametrize("where", ["inputs", "reasoning"])
+@pytest.mark.parametrize(("rank", "narrow"), [(True, False), (True, True), (False, False)])
+def test_every_question_goes_through_the_full_text_and_sorts_nothing(store, where, rank, narrow):
+    statement = statement_for(where, rank=rank, narrow=narrow)
+    values = {"asked": '"a"', "all": '"a" "b"', "task": None, "limit": 1}
+    plan = store.connection.read(f"explain query plan {statement}", **values)
+    steps = [row["detail"] for row in plan]
+    scans = {step.split(" VIRTUAL TABLE INDEX ")[0] for step in steps if "SCAN" in step}
+    assert scans <= {"SCAN f", "SCAN examples_fts", "SCAN records_fts"}
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
 
-    for statement in (_INPUTS, _REASONINGS):
-        plan = store.connection.read(
-            f"explain query plan {statement}", asked='"a"', task=None, limit=1
-        )
-        scans = [row["detail"] for row in plan if row["detail"].startswith("SCAN")]
-        assert [scan.split(" VIRTUAL TABLE INDEX ")[0] for scan in scans] == ["SCAN f"]
-        assert not [row["detail"] for row in plan if "TEMP B-TREE" in row["detail"]]
+
+def test_words_that_very_many_texts_hold_do_not_rank(monkeypatch):
+    monkeypatch.setattr("understudy.store.search.RANKED", 3)
+    with Store(":memory:") as store:
+        texts = ["o sol", "o sol nasce sol", "o dia", "o mar", "o sol e o mar de sol e sol"]
+        rows = [
+            Example(id=example_id({"x": text}), task="t", split="s", inputs={"x": text})
+            for text in texts
+        ]
+        store.add_examples(rows)
+        newest_first = [rows[place].id for place in (4, 3, 2, 1, 0)]
+        assert [one.example for one in search(store, "o")] == newest_first
+        assert {one.score for one in search(store, "o")} == {0.0}
+        assert [one.example for one in search(store, "o", limit=2)] == newest_first[:2]
+        both = search(store, "o mar")
+        assert {one.example for one in both} == {rows[3].id, rows[4].id}
+        assert all(one.score < 0 for one in both)
+        alone = search(store, "mar")
+        assert [one.example for one in both] == [one.example for one in alone]
+        assert search(store, "o nada") == []
 
 
 def test_hostile_text_comes_back_as_it_is(store):
