@@ -50,7 +50,7 @@ def curate_(
             curate(loaded, opened, rule)
         _set(opened, loaded.name, exclude or (), include or (), clear or ())
         _print_rules(opened, loaded)
-        _say_balance(opened, loaded)
+        _say_what_teaches(opened, loaded)
 
 
 COMMANDS = {"curate": curate_}
@@ -77,7 +77,7 @@ def _print_rules(store: Store, task: Task) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..store.flags import filtered, filters, flag_counts
+    from ..store.flags import filters, flag_counts
     from .curation import RULES
 
     counts, active = flag_counts(store, task.name), filters(store, task.name)
@@ -88,15 +88,15 @@ def _print_rules(store: Store, task: Task) -> None:
     for name in RULES:
         table.add_row(name, str(counts.get(name, 0)), "on" if name in active else "off")
     Console().print(table)
-    say(f"{len(filtered(store, task.name))} rows are left out of training")
 
 
-def _say_balance(store: Store, task: Task) -> None:
+def _say_what_teaches(store: Store, task: Task) -> None:
     from .curation import class_counts
     from .dataset import lesson_pairs
     from .evaluation import teaching_run
 
     run = teaching_run(store, task).id
-    pairs, _ = lesson_pairs(store, task, run, split="train")
+    pairs, left_out = lesson_pairs(store, task, run, split="train")
+    say(f"{len(pairs)} rows of split train teach, filters leave out {sum(left_out.values())}")
     for path, classes in class_counts(task, pairs).items():
         say(f"{path}: " + ", ".join(f"{name} {rows}" for name, rows in classes.items()))

@@ -60,7 +60,12 @@ class Material:
 
     def flag(self, example: str, score: float | None = None, **detail: Any) -> Flag:
         """A finding in the run's record of this example; the rule's name is filled in later."""
-        return Flag(example=example, rule="", run=self.run, score=score, detail=detail)
+        return _finding(example, score, **detail).model_copy(update={"run": self.run})
+
+
+def _finding(example: str, score: float | None = None, **detail: Any) -> Flag:
+    """A finding in the example itself, whoever answered it."""
+    return Flag(example=example, rule="", score=score, detail=detail)
 
 
 def curate(task: Task, store: Store, rules: Iterable[str] | None = None) -> dict[str, int]:
@@ -109,14 +114,14 @@ def exact_duplicate(material: Material) -> Iterator[Flag]:
     for examples in material.by_split():
         for first, *others in exact_duplicates(examples):
             for other in others:
-                yield material.flag(other.id, 1.0, of=first.id)
+                yield _finding(other.id, 1.0, of=first.id)
 
 
 def near_duplicate(material: Material) -> Iterator[Flag]:
     """Rows that are nearly an earlier row of their split."""
     for examples in material.by_split():
         for earlier, later, similarity in near_duplicates(examples):
-            yield material.flag(later.id, similarity, of=earlier.id)
+            yield _finding(later.id, similarity, of=earlier.id)
 
 
 def label_conflict(material: Material) -> Iterator[Flag]:
@@ -203,7 +208,7 @@ def split_leak(material: Material) -> Iterator[Flag]:
                 if row.split == "train" and row.id not in told:
                     told.add(row.id)
                     where = {"split": held_out.split, "other": held_out.id} if held_out else {}
-                    yield material.flag(row.id, None, by=by, **where)
+                    yield _finding(row.id, None, by=by, **where)
 
 
 RULES: dict[str, Callable[[Material], Iterable[Flag]]] = {

@@ -100,10 +100,11 @@ def lesson_rows(
 def lesson_pairs(store: Store, task: Task, run: str, *, split: str) -> tuple[Pairs, dict[str, int]]:
     """What a teacher run's split teaches: as people corrected it, without what filters leave out.
 
-    The second part counts the rows left out, by filter. A person's word on a row ends the doubt of
-    the rules SETTLED_BY_REVIEW.
+    The second part counts the rows left out, by filter. Findings in another run's records do not
+    count, and a person's word on a row ends the doubt of the rules SETTLED_BY_REVIEW.
     """
-    out, lasting = filtered(store, task.name), filtered(store, task.name, but=SETTLED_BY_REVIEW)
+    out = filtered(store, task.name, run=run)
+    lasting = filtered(store, task.name, run=run, but=SETTLED_BY_REVIEW)
     reviewed = corrections(store, task.name)
     kept: Pairs = []
     left_out: Counter[str] = Counter()

@@ -60,7 +60,8 @@ def review_queue(
     findings: defaultdict[str, dict[str, Flag]] = defaultdict(dict)
     for rule in (SUSPECTED, CONFLICT, CONTRADICTED):
         for flag in flags(store, task.name, rule):
-            findings[flag.example][rule] = flag
+            if flag.run in (None, run.id):  # what another teacher said wrong is no matter here
+                findings[flag.example][rule] = flag
     found = [
         _entry(task, Signs(record, students.get(example.id), findings.get(example.id, {})))
         for example, record in store.iter_pairs(run.id, split=split)

@@ -97,13 +97,20 @@ def filters(store: Store, task: str) -> list[str]:
     return [row["rule"] for row in rows]
 
 
-def filtered(store: Store, task: str, *, but: Collection[str] = frozenset()) -> dict[str, str]:
-    """The examples that active filters (`but` these) leave out, with the first rule by name."""
+def filtered(
+    store: Store, task: str, *, run: str | None = None, but: Collection[str] = frozenset()
+) -> dict[str, str]:
+    """The examples that active filters (`but` these) leave out, with the first rule by name.
+
+    With `run` findings in other runs' records do not count: another teacher's label is another one.
+    """
     rows = store.connection.read(
         "select e.id as example, f.rule from filters a join flags f on f.rule = a.rule "
         "join examples e on e.position = f.example and e.task = a.task "
-        "where a.task = :task order by f.rule desc",
+        "where a.task = :task "
+        f"and (:run is null or f.run is null or f.run = {RUN_POSITION}) order by f.rule desc",
         task=task,
+        run=run,
     )
     return {row["example"]: row["rule"] for row in rows if row["rule"] not in but}
 

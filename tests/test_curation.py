@@ -326,6 +326,23 @@ def test_a_persons_word_ends_a_doubt_about_the_label_but_not_a_duplicate(filled,
     assert curate(tiny_task, store, rules) == {"label_conflict": 0, "exact_duplicate": 1}
 
 
+def test_a_finding_in_one_teachers_labels_does_not_filter_anothers(filled, tiny_task):
+    store = filled(row("a", reasoning=None), row("A", reasoning=None))
+    rules = ["rationale_empty", "exact_duplicate"]
+    curate(tiny_task, store, rules)
+    for rule in rules:
+        set_filter(store, "tiny", rule, True)
+    newer = store.run("r").model_copy(update={"id": "r2", "started": "2027"})
+    store.start_run(newer)
+    for example, record in store.pairs("r"):
+        told = {"run": "r2", "reasoning": "treme", "example": example.id}
+        store.add_record(record.model_copy(update=told))
+    assert lesson_pairs(store, tiny_task, "r", split="train")[0] == []
+    pairs, left_out = lesson_pairs(store, tiny_task, "r2", split="train")
+    assert [example.inputs["sentence"] for example, _ in pairs] == ["a"]
+    assert left_out == {"filter exact_duplicate": 1}
+
+
 def test_the_baselines_learn_the_corrected_rows_and_not_the_filtered_ones(filled, tiny_task):
     rows = [row(f"frase {i}") for i in range(6)] + [row(f"FRASE {i}") for i in range(3)]
     store = filled(*rows, row("teste", split="test"))
@@ -366,11 +383,11 @@ def test_the_command_prints_a_table_and_turns_filters_on_and_off(news_store, cap
     shown = capsys.readouterr().out
     assert all(rule in shown for rule in RULES)
     assert [line.split()[3] for line in shown.splitlines() if "rationale_empty" in line] == ["60"]
-    assert "0 rows are left out of training" in shown
+    assert "60 rows of split train teach, filters leave out 0" in shown
     curate_(store=news_store, rule=["rationale_empty"], exclude=["rationale_empty"])
-    assert "60 rows are left out of training" in capsys.readouterr().out
+    assert "0 rows of split train teach, filters leave out 60" in capsys.readouterr().out
     curate_(store=news_store, include=["rationale_empty"])
-    assert "0 rows are left out of training" in capsys.readouterr().out
+    assert "60 rows of split train teach, filters leave out 0" in capsys.readouterr().out
     curate_(store=news_store, clear=["rationale_empty"])
     assert "rationale_empty: 60 findings forgotten" in capsys.readouterr().out
     with Store(news_store) as store:
