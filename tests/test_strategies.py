@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -40,10 +40,12 @@ from understudy.chains.strategies import (
     strategy_parameters,
 )
 from understudy.chains.voting import self_consistency, vote
-from understudy.chains.wording import STEP_BY_STEP, instructed
-from understudy.distill.labelling import thought_fields
+from understudy.chains.wording import PREFACE, STEP_BY_STEP, instructed, prefaced
+from understudy.distill.labelling import run_chain, thought_fields
+from understudy.distill.runs import describe_run
 from understudy.examples.news.task import task as news
 from understudy.examples.news.task import teacher as news_teacher
+from understudy.store import Example, Store, example_id
 
 Reply = dict[str, Any] | str | AIMessage | Exception
 NEWS = {
@@ -145,6 +147,21 @@ def test_words_with_braces_are_said_as_they_stand(tiny_task: Task) -> None:
     bare = ChatPromptTemplate.from_messages([("human", "{sentence}")])
     messages = instructed(bare, "Be {kind}").invoke(ROW).to_messages()
     assert [(m.type, m.content) for m in messages] == [("system", "Be {kind}"), ("human", "chove")]
+
+
+def test_rows_and_literal_messages_are_never_read_as_templates(tiny_task: Task) -> None:
+    literal = ChatPromptTemplate.from_messages(
+        [SystemMessage("As {is}."), ("ai", "{sentence}"), HumanMessage("Now {judge}.")]
+    )
+    hostile = {"sentence": "{x}", PREFACE: "{y}"}
+    told = prefaced(instructed(literal, "{z}")).invoke(hostile).to_messages()
+    assert [message.content for message in told] == [
+        "As {is}.\n\n{z}",
+        "{x}",
+        "{y}\n\nNow {judge}.",
+    ]
+    with pytest.raises(TaskError, match="no human message"):
+        prefaced(ChatPromptTemplate.from_messages([("system", "{sentence}")]))
 
 
 def test_few_shot_shows_answers_alone_and_cot_their_reasoning(tiny_task: Task) -> None:
@@ -754,6 +771,42 @@ def test_every_strategy_runs_in_any_app_within_its_calls(name: str) -> None:
     assert 1 <= counts[0] <= most
     for thought in thoughts:
         json.dumps(thought_fields(news, thought))
+
+
+def test_a_labelled_row_remembers_its_votes_and_its_negotiation() -> None:
+    split = {**NEWS_SHOTS[0].answer, "raciocinio": "f1: sem pista; f2: sem pista; f3: sem pista"}
+    odd = Scripted(replies=lambda _: split, model="odd")
+    row = Example(id=example_id(NEWS), task=news.name, split="train", inputs=NEWS)
+    for name, models, options in (
+        ("vote", [news_teacher, odd, news_teacher], {}),
+        ("negotiate", [news_teacher, odd], {"rounds": 2}),
+    ):
+        chain = build_strategy(name, news, models, **options)
+        thought = chain.invoke(NEWS)
+        with Store(":memory:") as store:
+            store.add_examples([row])
+            run = store.start_run(
+                describe_run(
+                    news,
+                    role="teacher",
+                    name="teacher",
+                    model=news_teacher,
+                    target="reason_label",
+                    strategy=name,
+                    parameters=strategy_parameters(name, **options),
+                )
+            )
+            run_chain(chain, news, store, run, [row])
+            [record] = store.records(run.id)
+        assert record.attempts == calls_per_row(name, models=len(models), **options)
+        assert record.votes is not None
+        assert record.votes == thought.votes
+        assert record.votes["f1.emocao"] in (
+            {'"Felicidade"': 2, '"Neutro"': 1},
+            {'"Felicidade"': 2, '"Neutro"': 2},
+        )
+        assert record.details == thought.details
+        assert record.reasoning == thought.reasoning
 
 
 def test_worst_cases_are_known_before_a_run() -> None:
