@@ -239,7 +239,10 @@ def page_text(desk: Desk, *, nonce: str) -> str:
     facts = {"task": desk.task.name, "reviewer": desk.reviewer, "reasoning": desk.task.reasoning}
     for mark, text in {
         "@STYLE@": (folder / "review.css").read_text(encoding="utf-8"),
-        "@SCRIPT@": (folder / "review.js").read_text(encoding="utf-8"),
+        "@SCRIPT@": "\n".join(
+            (folder / name).read_text(encoding="utf-8")
+            for name in ("review_fields.js", "review.js")
+        ),
         "@NONCE@": nonce,
         "@FACTS@": json.dumps(facts).replace("<", "\\u003c"),
     }.items():

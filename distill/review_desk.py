@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +25,7 @@ from .review_rows import Shown, decided_answer, row_data, shown_row
 from .runs import now
 
 TABS = 64  # windows remembered at once; the oldest is forgotten
+REREAD_SECONDS = 20.0
 _DONE = {"accept": "accepted", "correct": "corrected", "skip": "skipped"}
 
 
@@ -69,6 +72,8 @@ class Desk:
         self.since = newest_review(store)  # earlier skips are shown again
         self._held: dict[str, str] = {}
         self._saved: dict[int, str] = {}
+        self._known: frozenset[str] = frozenset()
+        self._newest, self._read_all = 0, -math.inf
         self._lock = threading.Lock()
 
     @property
@@ -123,6 +128,7 @@ class Desk:
             return {"note": "There is nothing to undo."}
         with self._lock:
             self._saved.pop(review.id or 0, None)
+            self._read_all = -math.inf
         row = shown_row(self.task, self.store, review.example)
         said = f"Undone: this row had been {_DONE[review.verdict]}."
         if row is None:
@@ -175,7 +181,7 @@ class Desk:
         row: Shown,
         *,
         draft: Review | None = None,
-        closed: set[str] | None = None,
+        closed: Set[str] | None = None,
     ) -> dict[str, Any]:
         example = row.example.id
         with self._lock:
@@ -186,15 +192,33 @@ class Desk:
         data = row_data(self.task, row, reasons=self.queue.get(example, ()), draft=draft)
         return {"row": data, **self._progress(self._closed() if closed is None else closed)}
 
-    def _closed(self) -> set[str]:
-        return closed_examples(self.store, self.task.name, self.reviewer, skips_after=self.since)
+    def _closed(self) -> Set[str]:
+        """What is closed in the store: new reviews each time, what others took back by and by.
+
+        A decision is checked against the store in its own transaction in any case.
+        """
+        with self._lock:
+            read = time.monotonic()
+            if read - self._read_all > REREAD_SECONDS:
+                self._known, self._newest, self._read_all = frozenset(), 0, read
+            newest = newest_review(self.store)
+            if newest > self._newest:
+                self._known |= closed_examples(
+                    self.store,
+                    self.task.name,
+                    self.reviewer,
+                    skips_after=self.since,
+                    after=self._newest,
+                )
+                self._newest = newest
+            return self._known
 
     def _closing(self, example: str, *, skips: bool = True) -> Review | None:
         after = self.since if skips else 2**62
         return closing_review(self.store, self.task.name, example, self.reviewer, skips_after=after)
 
-    def _progress(self, closed: set[str]) -> dict[str, Any]:
-        done = sum(example in closed for example in self.queue)
+    def _progress(self, closed: Set[str]) -> dict[str, Any]:
+        done = len(self.queue.keys() & closed)
         return {"progress": {"done": done, "total": len(self.queue)}}
 
     def _already(self, review: Review) -> str:

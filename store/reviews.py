@@ -97,15 +97,20 @@ def corrections(store: Store, task: str) -> dict[str, Review]:
         return {row["example"]: row_of(Review, row) for row in rows}
 
 
-def closed_examples(store: Store, task: str, reviewer: str, *, skips_after: int = 0) -> set[str]:
+def closed_examples(
+    store: Store, task: str, reviewer: str, *, skips_after: int = 0, after: int = 0
+) -> set[str]:
     """The ids of the examples that `reviewer` need not be shown: accepted or corrected by anybody,
-    or skipped by the reviewer in a review of an id above `skips_after`."""
+    or skipped by the reviewer in a review of an id above `skips_after`. Only reviews of an id above
+    `after` count."""
     rows = store.connection.read(
-        "select e.id from reviews r join examples e on e.position = r.example where e.task = :task "
-        f"and ({_STANDS} or r.undone is null and r.reviewer = :reviewer and r.id > :skips_after)",
+        "select e.id from reviews r join examples e on e.position = r.example where r.id > :after "
+        f"and e.task = :task and ({_STANDS} or r.undone is null and r.reviewer = :reviewer "
+        "and r.id > :skips_after)",
         task=task,
         reviewer=reviewer,
         skips_after=skips_after,
+        after=after,
     )
     return {row["id"] for row in rows}
 

@@ -529,7 +529,6 @@ def test_nothing_to_review_is_one_line(tmp_path, capsys):
         accepted: dict[str, Any] = {
             "verdict": "accept",
             "answer": {"mood": "good"},
-            "created": "2026",
         }
         add_review(store, "t", Review(example="a", reviewer="Rui", created="2026", **accepted))
     with pytest.raises(SystemExit):

@@ -357,6 +357,8 @@ def test_an_answer_that_does_not_fit_says_why_and_stays(visit, serve, store):
         page.locator("#error").text_content().startswith("stars: Input should be a valid integer")
     )
     assert page.locator("[data-current], .field:focus").get_attribute("aria-label") == "stars"
+    box, view = page.locator("#error").bounding_box(), page.viewport_size
+    assert 0 <= box["y"] <= box["y"] + box["height"] <= view["height"]
     assert reviews(store, "news") == []
     press(page, "e", "Control+a", "3", "Escape", "Enter")
     assert page.locator("#count").text_content() == "1 of 2 done"

@@ -160,6 +160,7 @@ def test_a_skip_closes_a_row_for_its_reviewer_and_this_sitting_only(store):
     assert add_if_open(store, "t", skip, skips_after=1)[1]
     assert add_if_open(store, "t", review("a"))[1]
     assert closed_examples(store, "t", "Rui") == {"a"}
+    assert closed_examples(store, "t", "Rui", after=3) == set()
 
 
 def test_of_many_at_once_one_decides(tmp_path):
@@ -222,9 +223,10 @@ def test_the_reads_of_one_row_use_an_index(store):
     connection.set_trace_callback(plans.append)
     answered_example(store, "t", "a")
     closing_review(store, "t", "a", "Ana")
+    closed_examples(store, "t", "Ana", after=2)
     connection.set_trace_callback(None)
     selects = [text for text in plans if text.startswith("select")]
-    assert len(selects) == 3
+    assert len(selects) == 4
     for text in selects:
         for step in connection.execute(f"explain query plan {text}"):
             assert not step["detail"].startswith("SCAN"), (text, step["detail"])
