@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -49,4 +50,4 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-COMMANDS = {"backup": backup, "verify": verify, "vacuum": vacuum}
+COMMANDS: dict[str, Callable[..., None]] = {"backup": backup, "verify": verify, "vacuum": vacuum}

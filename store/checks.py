@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .connection import StoreError
 from .rows import Run, example_id, run_id
 from .statements import JSON_COLUMNS
 from .store import Store
 
+Check = Callable[[sqlite3.Connection], Iterable[str]]
 _HASH = re.compile(r"[0-9a-f]{16}")
 _NOT_IDENTITY = {"id", "name", "versions", "started", "finished"}
 _IDENTITY = [name for name in Run.model_fields if name not in _NOT_IDENTITY]
@@ -32,14 +32,20 @@ def verify(store: Store) -> list[str]:
     """
     problems: list[str] = []
     with store.connection.bare() as connection:
-        for check in _CHECKS:
-            try:
-                problems += check(connection)
-            except sqlite3.Error as error:  # what is damaged may stop the other checks, too
-                problems.append(f"{check.__name__.strip('_').replace('_', ' ')}: {error}")
-            except StoreError as error:
-                problems.append(str(error))
+        connection.execute("begin")  # all checks see one moment, while others write
+        try:
+            for check in _CHECKS:
+                problems += _found_by(check, connection)
+        finally:
+            connection.execute("rollback")
     return list(dict.fromkeys(problems))
+
+
+def _found_by(check: Check, connection: sqlite3.Connection) -> list[str]:
+    try:
+        return list(check(connection))
+    except sqlite3.Error as error:  # what is damaged may stop the other checks, too
+        return [f"the check of {check.__name__.strip('_').replace('_', ' ')} stopped: {error}"]
 
 
 def _structure(connection: sqlite3.Connection) -> Iterator[str]:
@@ -123,9 +129,7 @@ def _differs(connection: sqlite3.Connection, table: str, content: str, tokenize:
         connection.execute(
             f"create virtual table temp.anew using fts5 (text, content = '', {tokenize})"
         )
-        connection.execute("begin")
         connection.execute(f"insert into temp.anew (rowid, text) {content}")
-        connection.execute("commit")
         connection.execute(
             f"create virtual table temp.kept_words using fts5vocab (main, {table}, row)"
         )
@@ -142,8 +146,6 @@ def _differs(connection: sqlite3.Connection, table: str, content: str, tokenize:
         )
         return any(_unequal(connection, kept, anew) for kept, anew in pairs)
     finally:
-        if connection.in_transaction:
-            connection.execute("rollback")
         for name in ("kept_words", "anew_words", "anew"):
             connection.execute(f"drop table if exists temp.{name}")
 
@@ -157,7 +159,7 @@ def _told(wrong: list[Any], what: str) -> list[str]:
     return [f"{len(wrong)} {what}, first {wrong[0]}"] if wrong else []
 
 
-_CHECKS: tuple[Callable[[sqlite3.Connection], Iterable[str]], ...] = (
+_CHECKS: tuple[Check, ...] = (
     _structure,
     _references,
     _json_columns,

@@ -137,13 +137,17 @@ class Connection:
                 return
             applied = schema.applied_steps(connection)
             if applied:
+                self._check_references()  # a row without its example could not be moved
                 self._copy_before(schema.STEPS[len(applied)].__name__.split("_")[0])
             schema.apply_steps(connection)
-            if broken := connection.execute("pragma foreign_key_check").fetchall():
-                raise StoreError(
-                    f"{self.path}: {len(broken)} rows refer to rows that are not there, first in "
-                    f"{broken[0][0]}; it stays as it was"
-                )
+            self._check_references()
+
+    def _check_references(self) -> None:
+        if broken := self._connection.execute("pragma foreign_key_check").fetchall():
+            raise StoreError(
+                f"{self.path}: {len(broken)} rows refer to rows that are not there, first in "
+                f"{broken[0][0]}; it cannot be brought up to date and stays as it was"
+            )
 
     def _copy_before(self, step: str) -> None:
         target = Path(f"{self.path}.before-{step}")

@@ -38,10 +38,10 @@ def open_read_only(path: str | Path, *, timeout: float) -> sqlite3.Connection:
         connection.execute("select 1 from sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         # A write-ahead file needs a log beside it, even to read; without one nobody is writing.
-        if "unable to open" not in str(error) or Path(f"{path}-wal").exists():
-            connection.close()
-            raise
         connection.close()
+        unlogged = any(words in str(error) for words in ("unable to open", "readonly"))
+        if not unlogged or Path(f"{path}-wal").exists():
+            raise
         connection = _opened(f"{uri}&immutable=1", timeout)
     except BaseException:
         connection.close()
