@@ -40,15 +40,12 @@ def print_story(story: Mapping[str, Any]) -> None:
         + (f" (calls itself {record['model']})" if record["model"] else ""),
         "how": f"strategy {run['strategy']}, target {run['target']}",
         "parameters": _json(run["parameters"]),
-        "versions": _json(run["versions"]),
         "when": f"{record['created']} (run started {run['started']}, "
         + (f"finished {run['finished']})" if run["finished"] else "not finished)"),
         "cost": _cost(record),
         "confidence": _json(record["confidence"]),
         "votes": _json(record["votes"]),
         "details": _json(record["details"]),
-        "prompt": _words(story["words"]["words"]),
-        "schema": _words(story["words"]["answers"]),
         "terms": _terms(run["model"], story["terms"]),
         "corrections": "\n".join(map(_correction, story["corrections"])) or "none",
         "flags": "\n".join(map(_flag, story["flags"])),
@@ -63,6 +60,9 @@ def print_story(story: Mapping[str, Any]) -> None:
             + ((one["answer"] and _json(one["answer"])) or f"failed: {one['error']}")
             for one in story["others"]
         ),
+        "versions": _json(run["versions"]),
+        "prompt": _words(story["words"]["words"]),
+        "schema": _words(story["words"]["answers"]),
     }
     table = _grid()
     for name, text in facts.items():
@@ -79,8 +79,12 @@ def print_overview(found: Mapping[str, Any]) -> None:
     _row(table, "store", found["path"])
     _row(table, "size", f"{found['bytes'] / 1e6:.1f} MB, schema {found['schema']}")
     console.print(table)
-    _print_all(console, "examples", found["examples"])
-    _print_all(console, "runs", found["runs"])
+    splits = [
+        {**split, "with gold": f"{split['gold'] / split['examples']:.0%}"}
+        for split in found["examples"]
+    ]
+    _print_all(console, "examples", splits)
+    _print_all(console, "runs", [_renamed(run) for run in found["runs"]])
     _print_all(console, "flags", found["flags"])
     _print_all(console, "reviews", found["reviews"])
     _print_all(console, "trainings", found["trainings"])
@@ -92,7 +96,7 @@ def print_found(found: Sequence[Found]) -> None:
     table = _grid(*("record", "where", "task", "example", "text"))
     for one in found:
         number = "" if one.number is None else str(one.number)
-        _row(table, number, one.where, f"{one.task}/{one.split}", one.example, one.snippet)
+        _row(table, number, one.where, f"{one.task}/{one.split}", one.example, _line(one.snippet))
     console = _console()
     console.print(table if found else "nothing holds all these words")
 
@@ -108,15 +112,29 @@ def print_terms(found: Sequence[Terms], *, model: str | None) -> None:
     _console().print(table if found else Text(f"nothing is noted of the terms{whom}"))
 
 
+def _renamed(run: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's totals under names that leave room for the figures."""
+    short = {
+        "input_tokens": "in",
+        "output_tokens": "out",
+        "cached_tokens": "cached",
+        "reasoning_tokens": "thought",
+        "attempts": "asked",
+        "cost": "US$",
+    }
+    return {short.get(name, name): value for name, value in run.items()}
+
+
 def _print_all(console: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.text import Text
 
     if not rows:
         console.print(Text(f"{title}: none"))
         return
-    table = _grid(*rows[0], title=title)
+    known = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    table = _grid(*known, title=title)
     for row in rows:
-        _row(table, *map(_cell, row.values()))
+        _row(table, *(_cell(row[name]) for name in known))
     console.print(table)
 
 
@@ -162,6 +180,10 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if value else ""
 
@@ -204,7 +226,7 @@ def _spoken(text: str | None) -> str:
     data = json.loads(text)
     if isinstance(data, list):
         return "\n".join(f"{message['role']}: {message['text']}" for message in data)
-    return text
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _terms(model: str, terms: Mapping[str, Any] | None) -> str:

@@ -31,6 +31,8 @@ which students learnt from it. Any tool that reads SQLite reads it; writing is u
     understudy store search "preço alto"  the inputs and reasonings that hold these words
     understudy store datasette app.db     writes app.metadata.json and says how to start datasette
     understudy store terms gpt-4o --note "..." --licence "..." --source "..."
+    understudy store backup COPY.db       a whole copy, while others read and write
+    understudy store verify               the file, references, hashes, JSON and full text
 
 Columns that hold JSON hold it as text (`json_extract` reads it). Rows refer to each other by whole
 numbers: `examples.position`, `runs.position`, `records.number`. Times are UTC, ISO 8601.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,6 +81,20 @@ def test_a_tables_page_says_what_its_columns_mean(get):
 @pytest.mark.parametrize("query", list(QUERIES))
 def test_every_query_has_a_page(get, query):
     assert get(f"/{query}").status_code == 200
+
+
+def test_the_command_that_is_printed_starts_datasette(path):
+    from understudy.store.datasette import write_metadata
+
+    written = write_metadata(path)
+    options = ["-m", str(written), "--setting", "suggest_facets", "off"]
+    command = [sys.executable, "-m", "datasette", "serve", str(path), *options]
+    for page, words in (("/app", "Student and teacher disagree"), ("/", "Understudy store")):
+        done = subprocess.run(
+            [*command, "--get", page], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout
 
 
 def test_failed_rows(rows):
