@@ -18,6 +18,7 @@ from .options import (
     fail,
     open_store,
     say,
+    stoppable,
 )
 
 LONGEST_NAME = 100
@@ -44,7 +45,8 @@ def review_(
     name = _name(reviewer)
     with open_store(store, create=False) as opened:
         loaded = load_task(task)
-        entries = review_queue(loaded, opened, split=split, limit=limit)
+        with stoppable():
+            entries = review_queue(loaded, opened, split=split, limit=limit)
         if not entries:
             fail(f"no row of task {loaded.name} waits for review in {store}; run distill first")
         queue = [(entry.example, entry.reasons) for entry in entries]
@@ -54,9 +56,9 @@ def review_(
             fail(f"port {port}: {error.strerror or error}; give another --port")
         with server:
             say(f"review {len(queue)} rows at {server.url} (Ctrl-C stops)")
-            if not no_open:
-                _open(server.url)
             with contextlib.suppress(KeyboardInterrupt):
+                if not no_open:
+                    _open(server.url)
                 server.serve_forever()
         say(_summary(server.desk.counts, name))
 

@@ -75,6 +75,11 @@ def row_data(
         "teacher": _who(row.teacher),
         "student": _who(row.student),
         "gold_by": (row.example.gold_by or "the data file") if row.example.gold else None,
+        "gold_differs": [
+            path
+            for path, gold in _golds(task, row).items()
+            if not _same(gold, value_at(row.proposal, path))
+        ],
         "fields": [_field(task, row, path, draft) for path in task.paths],
         "reasons_asked": bool(task.reasoning),
         "reasoning": row.reasoning or "",
@@ -127,7 +132,7 @@ def _who(by: tuple[Run, Record] | None) -> dict[str, Any] | None:
 def _field(task: Task, row: Shown, path: str, draft: Review | None) -> dict[str, Any]:
     """One answer path: its choices with who said each, or its text and what others say."""
     value = value_at(row.proposal, path)
-    said = _said(row, path)
+    said = _said(task, row, path)
     field: dict[str, Any] = {"path": path, "text": _written(value), "choices": None, "draft": None}
     drafted = value_at(draft.answer, path) if draft and draft.answer else None
     if path not in task.labels:
@@ -150,16 +155,24 @@ def _field(task: Task, row: Shown, path: str, draft: Review | None) -> dict[str,
     return field
 
 
-def _said(row: Shown, path: str) -> list[tuple[str, Any]]:
+def _said(task: Task, row: Shown, path: str) -> list[tuple[str, Any]]:
+    golds = _golds(task, row)
     said: list[tuple[str, Any]] = []
     for name, by in (("teacher", row.teacher), ("student", row.student)):
         if by and by[1].answer is not None:
             sure = (by[1].confidence or {}).get(path)
             who = name if sure is None else f"{name} {sure:.0%}"
             said.append((who, value_at(by[1].answer, path)))
-    if row.example.gold is not None:
-        said.append(("gold", value_at(row.example.gold, path)))
+    if path in golds:
+        said.append(("gold", golds[path]))
     return said
+
+
+def _golds(task: Task, row: Shown) -> dict[str, Any]:
+    """The gold by path; a file may say some paths only."""
+    values = {path: value_at(row.example.gold, path) for path in task.paths}
+    whole = row.example.gold is not None and row.example.gold_by is not None
+    return {path: value for path, value in values.items() if whole or value is not None}
 
 
 def _votes(row: Shown, path: str, value: Any) -> list[str]:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
@@ -23,6 +25,7 @@ from understudy.chains.loading import load_task
 from understudy.chains.task import Task, TaskError
 from understudy.distill.cli_review import review_
 from understudy.distill.review import BODY_LIMIT, ReviewServer, serve_review
+from understudy.distill.review_desk import Decision, Desk
 from understudy.distill.review_rows import decided_answer, shown_row
 from understudy.store import Example, Record, Run, Store
 from understudy.store.reviews import add_review, reviews
@@ -246,6 +249,54 @@ def test_an_answer_that_does_not_fit_is_refused_with_the_reason(client, store, m
     assert error in reply["error"]
     assert "row" not in reply
     assert reviews(store, "t") == []
+
+
+TYPED = st.text(max_size=12) | st.sampled_from(
+    ["", "3", "-1", "1e400", "null", "[]", '["x"]', "{}", "true", '"q"', "2026-01-01", "\ud800"]
+)
+GIVEN = TYPED | st.none() | st.booleans() | st.sampled_from(["good", "red", "blue", "neutral"])
+
+
+@given(st.dictionaries(st.sampled_from(TASK.paths), GIVEN), st.none() | TYPED)
+def test_whatever_is_typed_is_an_answer_that_fits_or_one_line(changes, reasoning):
+    with Store(":memory:") as store:
+        filled(store, "a")
+        desk = Desk(TASK, store, [("a", ())], reviewer="Ana")
+        seen = desk.next("one")["row"]["seen"]
+        decision = Decision(
+            example="a", verdict="correct", seen=seen, changes=changes, reasoning=reasoning
+        )
+        reply = desk.decide("one", decision)
+        (example,) = store.examples("t")
+        if "error" in reply:
+            assert len(reply["error"].splitlines()) == 1
+            assert example.gold is None
+        else:
+            assert example.gold is not None
+            assert TASK.answer_json(TASK.thought(example.gold).answer) == example.gold
+
+
+def test_a_gold_that_differs_is_said_where_it_does(client, store):
+    with store.connection.writing() as connection:
+        connection.execute("""update examples set gold = '{"mood": "bad", "count": 2}'""")
+    row = client.get()["row"]
+    assert row["gold_differs"] == ["mood"]
+    assert row["gold_by"] == "the data file"
+    mood = row["fields"][0]["choices"]
+    assert [one["said_by"][-1:] for one in mood] == [["3 of 5 votes"], ["2 of 5 votes"], []]
+    assert "gold" in mood[1]["said_by"]
+    assert all(says == [] for says in (row["fields"][n]["says"] for n in (1, 3)))
+    client.decide(row)
+    assert store.examples("t")[0].gold == ANSWER
+
+
+def test_both_names_of_this_machine_are_its_own(client):
+    port = client.server.server_port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}"):
+        head = {"Host": host, "Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
+        assert client.send("GET", "/api/next", **head)[0] == 200
+    crossed = {"Host": f"localhost:{port}", "Origin": f"http://127.0.0.1:{port}"}
+    assert client.send("GET", "/api/next", **crossed)[0] == 403
 
 
 def test_an_optional_part_without_values_is_null(store):

@@ -110,6 +110,10 @@ function showAnswer() {
     gold: "No teacher has answered. The gold, to accept or to correct.",
     student: "No teacher has answered. The student's, to accept or to correct.",
   }[row.proposed_by] || "Nobody has answered: choose one, or skip.";
+  if (row.gold_differs.length) {
+    const where = shown(row.gold_differs.join(", "));
+    at("proposed").append(make("strong", {}, ` The gold differs in ${where}; saving replaces it.`));
+  }
   row.fields.forEach((data, number) => addField(data.choices ? choice(data, number) : text(data)));
   if (row.reasons_asked) addField(reasoning());
   fields.forEach((field, n) => field.element.addEventListener("focusin", () => { current = n; }));
