@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import file_systems, schema
-from .copies import copy_database, open_read_only
+from .copies import copy_database, has_log, open_read_only
 from .one_writer import OneWriter, Taken
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,9 @@ class Connection:
         connection = self._connection
         connection.row_factory = sqlite3.Row
         connection.execute("pragma foreign_keys = on")
+        drive = None if self.read_only else file_systems.shared_drive(self.path)
+        if drive and has_log(self.path):  # copied there: readable alone, without shared memory
+            connection.execute("pragma locking_mode = exclusive")
         lacking = self._lacks_tables()  # asked first: another program's file stays as it is
         if self.read_only:
             if lacking:
@@ -115,7 +118,7 @@ class Connection:
                     "it and brings it up to date"
                 )
             return
-        self._choose_journal()
+        self._choose_journal(drive)
         if lacking:
             self._migrate()
 
@@ -165,16 +168,17 @@ class Connection:
             "%s is of an older version: copied to %s, now brought up to date", self.path, target
         )
 
-    def _choose_journal(self) -> None:
+    def _choose_journal(self, drive: str | None) -> None:
         """Readers do not wait for writers, where the drive can do it; else one process writes."""
         connection = self._connection
-        drive = file_systems.shared_drive(self.path)
         if drive is None and self._writes_ahead():
             connection.execute("pragma synchronous = normal")
             connection.execute(f"pragma journal_size_limit = {_KEPT_LOG}")
             return
         connection.execute("pragma journal_mode = delete")
         connection.execute("pragma synchronous = full")
+        connection.execute("pragma locking_mode = normal")
+        self._lacks_tables()  # a read: only then the lock of a moment ago is given back
         self._writer = OneWriter(self.path)
         where = str(Path(self.path).resolve())
         if where not in _told_slow:

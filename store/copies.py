@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
+import time
 from pathlib import Path
+
+LEFT_AFTER = 3600.0  # seconds without a write: whoever made this part of a copy is gone
 
 
 def copy_database(source: sqlite3.Connection, target: Path) -> None:
@@ -15,11 +19,12 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     backup, so that no writer makes it start again. Raises sqlite3.Error and OSError.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    with contextlib.suppress(FileNotFoundError):
-        part.unlink()
+    _remove_left(target)
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
+            copy.execute("pragma locking_mode = exclusive")  # no shared memory: it may be a drive
+            copy.execute("pragma synchronous = off")  # written out once, below
             source.backup(copy)
             copy.execute("pragma journal_mode = delete")
         with part.open("rb+") as file:
@@ -28,6 +33,27 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     finally:
         for rest in (part, *(part.with_name(f"{part.name}{end}") for end in ("-wal", "-shm"))):
             rest.unlink(missing_ok=True)
+
+
+def _remove_left(target: Path) -> None:
+    """Remove what copies to this file left behind that were killed, or are this process's own."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            own = part.name.endswith(f".{os.getpid()}.part")
+            if own or time.time() - part.stat().st_mtime > LEFT_AFTER:
+                part.unlink()
+
+
+def has_log(path: str | Path) -> bool:
+    """Whether the file says that it is written with a write-ahead log.
+
+    Source: https://sqlite.org/fileformat2.html, bytes 18 and 19 of the header.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(20)[18:20] == b"\x02\x02"
+    except OSError:
+        return False
 
 
 def open_read_only(path: str | Path, *, timeout: float) -> sqlite3.Connection:
@@ -39,8 +65,7 @@ def open_read_only(path: str | Path, *, timeout: float) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         # A write-ahead file needs a log beside it, even to read; without one nobody is writing.
         connection.close()
-        unlogged = any(words in str(error) for words in ("unable to open", "readonly"))
-        if not unlogged or Path(f"{path}-wal").exists():
+        if "locked" in str(error) or Path(f"{path}-wal").exists():
             raise
         connection = _opened(f"{uri}&immutable=1", timeout)
     except BaseException:

@@ -28,6 +28,7 @@ from understudy.distill.cli_care import COMMANDS
 from understudy.store import Example, Record, Run, Store, StoreError, example_id, run_id
 from understudy.store import file_systems as drives
 from understudy.store.care import Backups, backup, vacuum, verify
+from understudy.store.connection import Connection
 from understudy.store.flags import set_flags
 from understudy.store.one_writer import OneWriter, Taken
 from understudy.store.reviews import add_review
@@ -406,6 +407,33 @@ def test_a_store_with_a_write_ahead_log_is_moved_to_a_shared_drive(store, shared
         moved.add_examples([example(100)])
         assert [row[0] for row in moved.connection.read("pragma journal_mode")] == ["delete"]
         assert verify(moved) == []
+
+
+def test_a_store_with_a_write_ahead_log_is_opened_where_memory_cannot_be_shared(
+    store, shared_drive
+):
+    class WithoutSharedMemory(Connection):
+        def _connect(self):
+            uri = f"file:{self.path}?vfs=unix-dotfile"
+            return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    store.close()
+    path = Path(shutil.copy(store.path, shared_drive / "s.db"))
+    for _ in range(2):
+        with contextlib.closing(WithoutSharedMemory(path)) as connection:
+            assert [row[0] for row in connection.read("pragma journal_mode")] == ["delete"]
+            assert len(connection.read("select * from records")) == 10
+            with connection.writing() as writer:
+                writer.execute("update runs set finished = 'now'")
+
+
+def test_a_copy_that_a_killed_process_left_half_done_is_removed(store, tmp_path):
+    left = [tmp_path / f".copy.db.{number}.part" for number in (1, 2)]
+    for part in left:
+        part.write_bytes(b"half")
+    os.utime(left[0], (0, 0))
+    backup(store, tmp_path / "copy.db")
+    assert [part.exists() for part in left] == [False, True]  # the other may still be written
 
 
 SECOND = textwrap.dedent(
