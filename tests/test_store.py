@@ -189,6 +189,59 @@ def test_a_failure_is_replaced_and_nothing_paid_is_forgotten(running):
     ]
 
 
+def test_many_records_are_added_as_one_by_one(running):
+    kept = record("a", answer={"x": 1})
+    running.add_record(kept)
+    running.add_record(record("b", error="cut off", cost=0.5, attempts=2))
+    again = [record("a", answer={"x": 2}), record("b", answer={"x": 3}, cost=0.25), record("c")]
+    assert running.add_records(iter(again)) == 2  # a had its answer
+    replaced = record("b", answer={"x": 3}, cost=0.75, attempts=3)
+    assert running.records("r") == [kept, replaced, record("c")]
+    assert running.add_records([]) == 0
+
+
+def test_many_records_are_added_all_or_none(running):
+    def broken():
+        yield record("a", answer={})
+        raise KeyError("the source broke")
+
+    with pytest.raises(KeyError):
+        running.add_records(broken())
+    with pytest.raises(StoreError, match="example that the store does not have"):
+        running.add_records([record("a", answer={}), record("nope")])
+    with pytest.raises(StoreError, match="run that the store does not have"):
+        running.add_records([record("a", answer={}), record("a", run="nope")])
+    assert running.records("r") == []
+
+
+def test_records_of_several_runs_and_tasks_are_added_at_once(running):
+    running.add_examples([example("a", task="other")])
+    running.start_run(run("o", task="other"))
+    said = [record("b", answer={}), record("a", run="o", answer={}), record("a", answer={})]
+    assert running.add_records(said) == 3
+    assert running.records("r") == [said[2], said[0]]
+    assert running.pairs("o") == [(example("a", task="other"), said[1])]
+
+
+def test_one_record_is_found_by_its_run_and_example(running):
+    said = record("b", answer={"x": [1]})
+    running.add_record(said)
+    assert running.record("r", "b") == said
+    assert running.record("r", "a") is None
+    assert running.record("nope", "b") is None
+
+
+def test_pages_of_any_number_of_rows_leave_none_out_and_double_none(store, monkeypatch):
+    monkeypatch.setattr("understudy.store.store.PAGE", 3)
+    store.start_run(run())
+    rows = [example(str(number)) for number in range(7)]
+    store.add_examples(rows)
+    store.add_records(record(row.id, answer={}) for row in rows)
+    assert list(store.iter_examples("t")) == rows
+    assert [one.example for one in store.iter_records("r")] == [row.id for row in rows]
+    assert [one for one, _ in store.iter_pairs("r")] == rows
+
+
 def test_a_failure_that_brought_no_text_is_asked_again(running):
     running.add_record(record("a", answer={}))
     running.add_record(record("b", error="not in the schema", raw="I am a teapot"))
