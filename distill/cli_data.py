@@ -83,7 +83,7 @@ def import_(
         elif format_ in TALKS:
             if columns or split_column or group_column or time_column:
                 fail(f"--format {format_} has no columns; only --split says where its rows go")
-            _recordings(task, store, path, format_, model, split)
+            _say_all(_recordings(task, store, path, format_, model, split), path, data)
         else:
             with open_store(store) as opened:
                 lines = import_examples(
@@ -97,8 +97,7 @@ def import_(
                     columns=columns,
                     format=_of_files(format_),
                 )
-            for line in lines:
-                say(line)
+            _say_all(lines, path, data)
 
 
 def import_labels(
@@ -114,7 +113,7 @@ def import_labels(
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
     _check_format(format_, (*FILES, *TALKS))
     with _at_hand(labels, format_) as path:
-        _recordings(task, store, path, format_, model, split)
+        _say_all(_recordings(task, store, path, format_, model, split), path, labels)
 
 
 def export(
@@ -164,10 +163,10 @@ def export(
             say(f"{out}: {count} rows left out: {reason}")
 
 
-def shown(text: str, longest: int = 60) -> str:
-    """Text from a file as a terminal may have it: one line, no control or direction marks."""
-    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:longest])
-    return plain if len(text) <= longest else f"{plain}…"
+def _shown(text: str, longest: int = 60) -> str:
+    from ..store.columns import printable
+
+    return printable(text[:longest]) + ("…" if len(text) > longest else "")
 
 
 def _check_format(name: str | None, known: tuple[str, ...]) -> None:
@@ -193,6 +192,8 @@ def _mapping(column: list[str] | None) -> dict[str, str]:
 @contextlib.contextmanager
 def _at_hand(data: Path, format_: str | None) -> Iterator[Path]:
     """The file itself; for `-` a temporary one that holds what standard input gave."""
+    from ..store.connection import StoreError
+
     if str(data) != "-":
         yield data
         return
@@ -201,7 +202,11 @@ def _at_hand(data: Path, format_: str | None) -> Iterator[Path]:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         suffix = f".{format_}" if format_ in FILES else _suffix_of(path)
-        yield path.rename(path.with_suffix(suffix))
+        path = path.rename(path.with_suffix(suffix))
+        try:
+            yield path
+        except StoreError as error:
+            raise StoreError(str(error).replace(str(path), "standard input")) from error
 
 
 def _suffix_of(path: Path) -> str:
@@ -215,7 +220,7 @@ def _suffix_of(path: Path) -> str:
 
 def _recordings(
     task: str, store: Path, path: Path, format_: str | None, model: str | None, split: str | None
-) -> None:
+) -> list[str]:
     from ..chains.loading import load_task
     from .importing import import_recordings
 
@@ -227,9 +232,13 @@ def _recordings(
         count = failed = 0
         for _, record in opened.iter_pairs(run.id):
             count, failed = count + 1, failed + (record.answer is None)
-    say(f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer")
+    found = f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer"
+    return [found, *lines]
+
+
+def _say_all(lines: list[str], path: Path, data: Path) -> None:
     for line in lines:
-        say(line)
+        say(_shown(line.replace(str(path), str(data)), 1000))
 
 
 def _preview(task: str, path: Path, placing: Placing, format_: str | None) -> None:
@@ -252,17 +261,17 @@ def _print_preview(found: Preview) -> None:
     table = Table()
     names = list(found.examples[0].inputs) if found.examples else []
     for name in ("split", "group", *names, "answer"):
-        table.add_column(Text(shown(name)), overflow="fold")
+        table.add_column(Text(_shown(name)), overflow="fold")
     for example, answer in zip(found.examples, found.answers, strict=True):
         cells = (example.split, example.group or "", *example.inputs.values(), answer)
-        table.add_row(*(Text(shown(cell)) for cell in cells))
+        table.add_row(*(Text(_shown(cell)) for cell in cells))
     Console().print(table)
-    counts = ", ".join(f"{shown(split)} {n}" for split, n in found.splits.items()) or "none"
+    counts = ", ".join(f"{_shown(split)} {n}" for split, n in found.splits.items()) or "none"
     say(f"of the first {found.rows} rows: {counts}; {found.refused_count} left out")
     for number, reason in found.refused:
-        say(f"row {number} left out: {shown(reason, 300)}")
+        say(f"row {number} left out: {_shown(reason, 300)}")
     for note in found.notes:
-        say(shown(note, 300))
+        say(_shown(note, 300))
     say("nothing was written")
 
 

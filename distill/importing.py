@@ -12,9 +12,9 @@ from typing import Any
 
 from ..chains.loading import load_task
 from ..chains.task import Task, TaskError
-from ..store.columns import RefusedRow
+from ..store.columns import Refusals, RefusedRow
 from ..store.connection import StoreError
-from ..store.exchange import REFUSED_KEPT, Import, examples_from, read_rows, recorded_rows
+from ..store.exchange import Import, examples_from, read_rows, recorded_rows
 from ..store.providers import PROVIDERS, provider_rows, said_in
 from ..store.rows import Example, Run
 from ..store.store import Added, Store
@@ -79,7 +79,7 @@ def import_examples(
         lines.append(f"{source}: gold filled in for {added.gold_filled} of the known examples")
     if added.gold_differs:
         lines.append(f"{source}: {added.gold_differs} known examples have another gold; it is kept")
-    return [*lines, *refusals(source, found.refused, found.refused_count), *found.notes]
+    return [*lines, *refusals(source, found.left_out), *found.notes]
 
 
 def import_rows(
@@ -108,24 +108,24 @@ def preview_import(
         answers=tuple(_text(example.gold) for example in examples[:SHOWN]),
         splits=dict(Counter(example.split for example in examples)),
         rows=len(sample),
-        refused=tuple(found.refused[:SHOWN]),
-        refused_count=found.refused_count,
+        refused=tuple(found.left_out.first[:SHOWN]),
+        refused_count=found.left_out.count,
         notes=tuple(found.notes),
     )
 
 
 def preview_recordings(task: Task, data: Any, *, format: str, split: str | None = None) -> Preview:
     """The same of a provider's file. Raises StoreError."""
-    refused: list[tuple[int, str]] = []
+    refused = Refusals()
     numbered = itertools.islice(provider_rows(data), SAMPLE)
     found = list(_from_provider(task, numbered, format, split, refused))
     return Preview(
         examples=tuple(example for example, _ in found[:SHOWN]),
         answers=tuple(_text(o.get("answer") or o.get("error")) for _, o in found[:SHOWN]),
         splits=dict(Counter(example.split for example, _ in found)),
-        rows=len(found) + len(refused),
-        refused=tuple(refused[:SHOWN]),
-        refused_count=len(refused),
+        rows=len(found) + refused.count,
+        refused=tuple(refused.first[:SHOWN]),
+        refused_count=refused.count,
         notes=(),
     )
 
@@ -145,7 +145,7 @@ def import_recordings(
     first row. Returns the run and lines that say which rows were left out: only a provider's file
     may have some. Raises StoreError where no row can be used.
     """
-    refused: list[tuple[int, str]] = []
+    refused = Refusals()
     rows: Iterator[tuple[Example, Mapping[str, Any]]]
     if format in PROVIDERS:
         rows = _from_provider(task, provider_rows(data), str(format), split, refused)
@@ -155,17 +155,17 @@ def import_recordings(
         )
     first = next(rows, None)
     if first is None:
-        reason = f"; the first: row {refused[0][0]}: {refused[0][1]}" if refused else ""
-        raise StoreError(f"{_named(data)} has no usable row{reason}")
+        raise StoreError(f"{_named(data)} has no usable row{_the_first(refused)}")
     named = model or first[1].get("model") or format or "recorded"
     run = record_labels(task, store, itertools.chain([first], rows), model=str(named))
-    return run, refusals(_named(data), refused[:REFUSED_KEPT], len(refused))
+    return run, refusals(_named(data), refused)
 
 
-def refusals(source: str, refused: Iterable[tuple[int, str]], count: int) -> list[str]:
+def refusals(source: str, refused: Refusals) -> list[str]:
     """Lines that say which rows were left out: the first ones, and how many more."""
-    shown = [f"{source} row {number} left out: {reason}" for number, reason in refused][:SHOWN]
-    more = count - len(shown)
+    first = refused.first[:SHOWN]
+    shown = [f"{source} row {number} left out: {reason}" for number, reason in first]
+    more = refused.count - len(shown)
     return [*shown, f"{source}: {more} more rows left out"] if more else shown
 
 
@@ -202,8 +202,11 @@ def _some(found: Import, source: str) -> Iterator[Example]:
         any_row = True
         yield example
     if not any_row:
-        reason = f"; the first: {found.refused[0][1]}" if found.refused else ""
-        raise StoreError(f"{source} has no usable row{reason}")
+        raise StoreError(f"{source} has no usable row{_the_first(found.left_out)}")
+
+
+def _the_first(refused: Refusals) -> str:
+    return "".join(f"; the first: row {n}: {reason}" for n, reason in refused.first[:1])
 
 
 def _from_provider(
@@ -211,13 +214,13 @@ def _from_provider(
     rows: Iterable[tuple[int, Mapping[str, Any]]],
     format: str,
     split: str | None,
-    refused: list[tuple[int, str]],
+    refused: Refusals,
 ) -> Iterator[tuple[Example, Mapping[str, Any]]]:
     for number, row in rows:
         try:
             yield recorded_in(task, said_in(row, format), split=split)
         except RefusedRow as error:
-            refused.append((number, str(error)))
+            refused.add(number, str(error))
 
 
 def _text(value: Any) -> str:

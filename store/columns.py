@@ -9,11 +9,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LONGEST_INPUT = 20_000  # characters; no prompt of a small student can hold more
+REFUSED_KEPT = 20  # refused rows that an import remembers; it counts the others
+MOST_DROPPED = 1000  # values that are no label, which an import remembers by name
 DEEPEST = 50  # levels of nesting that gold or a recorded answer may have
 
 
 class RefusedRow(Exception):
     """This row cannot be used, for the reason given; the others can."""
+
+
+class Refusals:
+    """The rows left out: the `first` of them as (row number from 1, reason), and how many."""
+
+    def __init__(self) -> None:
+        self.first: list[tuple[int, str]] = []
+        self.count = 0
+
+    def add(self, number: int, reason: str) -> None:
+        """Leave this row out."""
+        self.count += 1
+        if len(self.first) < REFUSED_KEPT:
+            self.first.append((number, reason))
+
+
+def printable(text: str) -> str:
+    """Text from a file as a terminal may have it: one line, no control or direction marks."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def checked_input(name: str, text: str) -> str:
@@ -84,9 +105,14 @@ class GoldColumns:
         """One line per path that had values which are none of its classes."""
         return [
             f"{path}: {values.total()} gold values are none of its labels and were left out, "
-            f"most often {values.most_common(1)[0][0][:60]!r}"
+            f"most often {values.most_common(1)[0][0]!r}"
             for path, values in self.dropped.items()
         ]
+
+    def _drop(self, path: str, text: str) -> None:
+        """Count a value that is no label; of ever new ones only the first are known by name."""
+        dropped = self.dropped.setdefault(path, Counter())
+        dropped[text if text in dropped or len(dropped) < MOST_DROPPED else "..."] += 1
 
     def _put(self, gold: dict[str, Any], path: str, value: Any) -> None:
         checked_json(path, value)
@@ -94,7 +120,7 @@ class GoldColumns:
             writings, text = self.labels[path], _written(value)
             value = writings.get(text, writings.get(_folded(text), _ABSENT))
             if value is _ABSENT:
-                self.dropped.setdefault(path, Counter())[text] += 1
+                self._drop(path, text[:60])
                 return
         *heads, last = path.split(".")
         node = gold

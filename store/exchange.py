@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from .columns import GoldColumns, InputColumns, RefusedRow, checked_input, checked_json
+from .columns import (
+    GoldColumns,
+    InputColumns,
+    Refusals,
+    RefusedRow,
+    checked_input,
+    checked_json,
+    printable,
+)
 from .connection import StoreError
 from .export import JSON_COLUMNS, RECORDED, export_jsonl, input_columns
 from .files import read_objects, read_rows
@@ -22,21 +30,20 @@ from .splits import split_of, splits_by_time
 
 __all__ = ["Import", "examples_from", "export_jsonl", "read_rows", "recorded_rows"]
 
-REFUSED_KEPT = 20  # refused rows that an import remembers; it counts the others
-
 
 class Import:
-    """What a file holds, read as `examples` is taken; the rest is known when that has ended.
-
-    `refused` has the first refused rows as (row number from 1, reason), `refused_count` counts all.
-    """
+    """What a file holds, read as `examples` is taken; the rest is known when that has ended."""
 
     def __init__(self, gold: GoldColumns) -> None:
         self.examples: Iterator[Example] = iter(())
-        self.refused: list[tuple[int, str]] = []
-        self.refused_count = 0
+        self.left_out = Refusals()
         self._gold = gold
         self._ids = tuple(array("Q") for _ in range(16))  # 8 bytes a row, in 16 parts
+
+    @property
+    def refused(self) -> list[tuple[int, str]]:
+        """The first rows that were left out, as (row number from 1, reason)."""
+        return self.left_out.first
 
     @property
     def notes(self) -> list[str]:
@@ -44,12 +51,6 @@ class Import:
         repeats = sum(len(part) - len(set(part)) for part in self._ids)
         said = [f"{repeats} rows repeat the inputs of an earlier row"] if repeats else []
         return [*self._gold.notes(), *said]
-
-    def refuse(self, number: int, reason: str) -> None:
-        """Leave this row out."""
-        self.refused_count += 1
-        if len(self.refused) < REFUSED_KEPT:
-            self.refused.append((number, reason))
 
     def seen(self, example: Example) -> Example:
         """The example, remembered as one of this file."""
@@ -115,7 +116,7 @@ def examples_from(
     result = Import(gold := gold_columns())
     result.examples = (
         result.seen(_example(task, row, split or _split(row, ages, source)))
-        for row in _Reader(texts, gold, placing).read(again, result.refuse)
+        for row in _Reader(texts, gold, placing).read(again, result.left_out.add)
     )
     return result
 
@@ -221,7 +222,7 @@ def _check_columns(
     missing = list(dict.fromkeys([*unnamed, *named]))
     if not missing:
         return
-    present = ", ".join(list(row)[:30]).encode(errors="backslashreplace").decode()[:500]
+    present = printable(", ".join(list(row)[:30])[:500])
     hint = ""
     if {"messages", "choices", "run_type"} & set(row):
         hint = "; a provider's file is read by --format openai, completions or langsmith"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .columns import RefusedRow
+from .columns import RefusedRow, printable
 
 _ROLES = {
     "human": "user",
@@ -154,7 +154,7 @@ def _content(content: Any) -> tuple[str, str | None]:
         elif kind in _THOUGHTS:
             thoughts.append(_thought(part) or "")
         elif kind not in ("tool_use", "tool_call", "function_call", "refusal"):
-            raise RefusedRow(f"a message holds more than text ({str(kind)[:30]})")
+            raise RefusedRow(f"a message holds more than text ({printable(str(kind)[:30])})")
     return "".join(texts), "\n".join(filter(None, thoughts)) or None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .columns import RefusedRow
+from .columns import RefusedRow, printable
 from .files import read_objects
 from .messages import Message, as_dict, first_of, messages_in, reply_in
 
@@ -90,7 +90,9 @@ def _completion(row: Mapping[str, Any]) -> Said:
 def _langsmith(row: Mapping[str, Any]) -> Said:
     kind = row.get("run_type") or "chain"
     if kind not in ("llm", "chain"):
-        raise RefusedRow(f"is a run of type {str(kind)[:20]}; llm and chain runs are read")
+        raise RefusedRow(
+            f"is a run of type {printable(str(kind)[:20])}; llm and chain runs are read"
+        )
     inputs, outputs = as_dict(row.get("inputs")), as_dict(row.get("outputs"))
     listed = first_of(inputs, "messages", "input")
     if isinstance(listed, list) and len(listed) == 1 and _is_batch(listed[0]):

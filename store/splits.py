@@ -31,11 +31,11 @@ def splits_by_time(rows: Iterable[tuple[str, datetime.datetime]]) -> dict[str, s
         newest[group] = max(time, newest.get(group, time))
         sizes[group] += 1
     splits: dict[str, str] = {}
-    older, moment, place = 0, None, 0
+    total, older, moment, place = sizes.total(), 0, None, 0
     for group in sorted(newest, key=newest.__getitem__):
         if newest[group] != moment:
             moment, place = newest[group], older
-        splits[group] = _split_at(100 * place // sizes.total())
+        splits[group] = _split_at(100 * place // total)
         older += sizes[group]
     return splits
 

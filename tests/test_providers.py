@@ -113,8 +113,8 @@ def test_a_fine_tune_file_teaches_its_last_reply_with_a_weight(imported):
 
 
 def test_the_answer_may_be_a_tool_call_whose_data_is_kept_as_json_text(imported):
-    call = {"id": "1", "type": "function", "function": {"name": "Mood", "arguments": MOOD}}
-    call["function"]["arguments"] = json.dumps(MOOD)
+    function = {"name": "Mood", "arguments": json.dumps(MOOD)}
+    call = {"id": "1", "type": "function", "function": function}
     tools = [{"type": "function", "function": {"name": "Mood", "parameters": {"b": 1}}}]
     row = {"messages": [user("a"), assistant(None, tool_calls=[call])], "tools": tools}
     _, [(_, record)], _ = imported([row], "openai")
@@ -139,11 +139,11 @@ def test_stored_completions_in_every_documented_wrapping(imported):
         "usage": usage,
         "choices": [{"index": 0, "message": assistant(f"```json\n{json.dumps(MOOD)}\n```")}],
     }
+    said = [{"type": "output_text", "text": json.dumps(MOOD)}]
     items = [
         {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
-        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": ""}]},
+        {"type": "message", "role": "assistant", "content": said},
     ]
-    items[1]["content"] = [{"type": "output_text", "text": json.dumps(MOOD)}]
     response = {
         "object": "response",
         "model": "gpt-x",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import tracemalloc
 from decimal import Decimal
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from understudy.store import StoreError, example_id
+from understudy.store import Store, StoreError, example_id, files
 from understudy.store.exchange import examples_from, read_rows
 from understudy.store.files import read_objects
 from understudy.store.splits import split_of
@@ -202,3 +203,35 @@ def test_a_chosen_column_counts_alone_and_must_be_there():
     assert example.split == split_of(example_id({"text": "a"}))
     with pytest.raises(StoreError, match="no column sentence; it has text"):
         examples_from([{"text": "a"}], chosen={"sentence": "text"}, **options)
+
+
+@pytest.fixture
+def fuzz(monkeypatch):
+    """The benchmark's function, which stands beside the package."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    return importlib.import_module("benchmarks.import_fuzz").fuzz
+
+
+def test_broken_files_are_never_a_traceback_nor_half_an_import(fuzz, tmp_path):
+    tally = fuzz(tmp_path, files=120, seed=7)
+    assert (tally.files, tally.faults) == (120, [])
+    assert tally.accepted > 20
+    assert tally.refusals.total() > 20
+
+
+def test_the_fuzz_sees_half_an_import_and_a_traceback(fuzz, tmp_path, monkeypatch):
+    """The check can fail: a store that keeps what came before an error, a reader that raises."""
+
+    def one_by_one(self: Store, examples: Any) -> Any:
+        for example in examples:
+            added = whole(self, [example])
+        return added
+
+    whole = Store.add_examples
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_examples", one_by_one)
+        assert fuzz(tmp_path, files=60, seed=7).half_imports > 0
+    (tmp_path / "fuzz.db").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_refuse_bytes", lambda path: 1 / 0)
+        assert fuzz(tmp_path, files=60, seed=7).tracebacks > 0

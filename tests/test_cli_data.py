@@ -1,0 +1,181 @@
+"""The commands import, import-labels and export, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from understudy.distill.cli_data import COMMANDS
+from understudy.store import Store, StoreError
+
+TASK = """
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel
+from understudy.chains import Task
+
+class Mood(BaseModel):
+    why: str
+    mood: str
+
+task = Task(
+    name="moods",
+    schema=Mood,
+    reasoning="why",
+    prompt=ChatPromptTemplate.from_messages([("human", "Say the mood of: {text}")]),
+)
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in an empty folder that has a task; (exit status, output)."""
+    monkeypatch.chdir(tmp_path)
+    Path("moods.py").write_text(TASK)
+    app = typer.Typer()
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+
+    def invoke(name: str, *arguments: Any, stdin: bytes = b"") -> tuple[int, str]:
+        given = [name, *map(str, arguments)]
+        if name != "export" or "--format" in given:
+            given += ["--task", "moods.py:task"]
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, given, input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def stored() -> list[tuple[str, str, Any]]:
+    with Store("understudy.db", create=False) as store:
+        return [(e.inputs["text"], e.split, e.gold) for e in store.examples("moods")]
+
+
+def test_a_preview_shows_the_rows_as_they_would_be_imported_and_writes_nothing(run):
+    hostile = "[red]\x1b[31m\u202eabc"
+    rows = [hostile, *(f"text {number}" for number in range(10)), ""]
+    Path("data.csv").write_text("sentence,label\n" + "".join(f"{row},good\n" for row in rows))
+    options = ("data.csv", "--column", "sentence=text", "--column", "label=mood")
+    status, out = run("import", *options, "--split", "wild", "--preview")
+    assert status == 0
+    assert r"[red]\x1b[31m\u202eabc" in out
+    assert "\x1b" not in out
+    assert "text 3" in out
+    assert "text 4" not in out
+    assert '{"mood": "good"}' in out
+    assert "of the first 12 rows: wild 11; 1 left out\nrow 12 left out: text is empty\n" in out
+    assert out.endswith("nothing was written\n")
+    assert not Path("understudy.db").exists()
+    status, out = run("import", *options, "--split", "wild")
+    assert (status, len(stored())) == (0, 11)
+    assert stored()[1] == ("text 0", "wild", {"mood": "good"})
+    assert "data.csv: 11 new examples, 0 already known\n" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"text,mood\na,good\n", ()),
+        (b'{"text": "a", "mood": "good"}\n', ()),
+        (b'\n[{"text": "a", "mood": "good"}]\n', ("--format", "json")),
+        (b"text;mood\na;good\n", ("--format", "csv")),
+    ],
+)
+def test_a_dash_is_standard_input_in_the_format_that_it_looks_like(run, content, options):
+    status, out = run("import", "-", "--split", "train", *options, stdin=content)
+    assert (status, out) == (0, "-: 1 new examples, 0 already known\n")
+    assert stored() == [("a", "train", {"mood": "good"})]
+
+
+def test_standard_input_that_is_broken_is_named_and_leaves_no_row(run):
+    with pytest.raises(StoreError, match=r"^standard input, line 3: has 2 cells"):
+        run("import", "-", stdin=b"text\na\nb,c\n")
+    assert stored() == []
+
+
+def test_the_splits_of_a_datasets_folder_are_kept_unless_told_otherwise(run):
+    datasets.disable_progress_bars()
+    parts = {name: datasets.Dataset.from_dict({"text": [name]}) for name in ("train", "hard")}
+    datasets.DatasetDict(parts).save_to_disk("saved")
+    assert run("import", "saved")[0] == 0
+    assert stored() == [("train", "train", None), ("hard", "hard", None)]
+    Path("understudy.db").unlink()
+    run("import", "saved", "--split", "all")
+    assert {split for _, split, _ in stored()} == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--format", "xml"), "format xml is unknown; choose csv, json"),
+        (("--column", "text"), "--column text: write THEIRS=OURS"),
+        (("--format", "openai", "--group-column", "g"), "has no columns; only --split"),
+    ],
+)
+def test_options_that_mean_nothing_are_said(run, arguments, words):
+    Path("data.csv").write_text("text\na\n")
+    status, out = run("import", "data.csv", *arguments)
+    assert status in (1, 2)
+    assert words in out
+
+
+def test_a_column_is_mapped_to_what_the_task_has(run):
+    Path("data.csv").write_text("text\na\n")
+    with pytest.raises(Exception, match="--column text=f1: f1 is none of text, mood"):
+        run("import", "data.csv", "--column", "text=f1")
+
+
+def test_recordings_are_exported_in_every_format_and_come_back(run):
+    answers = [json.dumps({"why": "so", "mood": mood}) for mood in ("=good", "bad")]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Say the mood of: {number}"},
+                {"role": "assistant", "content": answer},
+            ]
+        }
+        for number, answer in enumerate([*answers, '{"why": "no mood"}'])
+    ]
+    Path("chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    status, out = run("import", "chats.jsonl", "--format", "openai", "--model", "gpt")
+    assert (status, out) == (
+        0,
+        "teacher gpt: 3 recorded rows in understudy.db, 1 without answer\n",
+    )
+    for form in ("csv", "jsonl", "parquet", "datasets"):
+        out_path = f"out.{form}" if form != "datasets" else "out"
+        status, out = run("export", out_path, "--run", "teacher", "--format", form)
+        assert (status, out) == (0, f"{out_path}: 3 rows of teacher (gpt)\n")
+        status, out = run("import-labels", out_path, "--model", "gpt", "--store", f"{form}.db")
+        assert out == f"teacher gpt: 3 recorded rows in {form}.db, 1 without answer\n"
+        with Store("understudy.db") as first, Store(f"{form}.db") as second:
+            (run_id,) = (found.id for found in first.runs())
+            assert [(e, r.answer, r.reasoning, r.raw, r.error) for e, r in first.pairs(run_id)] == [
+                (e, r.answer, r.reasoning, r.raw, r.error) for e, r in second.pairs(run_id)
+            ]
+    for form in ("openai", "trl", "llamafactory", "alpaca"):
+        target = ("--target", "reason_label")
+        status, out = run("export", f"out.{form}", "--run", "teacher", "--format", form, *target)
+        assert (status, out) == (
+            0,
+            f"out.{form}: 2 rows of teacher (gpt)\n"
+            f"out.{form}: 1 rows left out: the record has no answer\n",
+        )
+    status, out = run("import", "out.openai", "--format", "openai", "--store", "again.db")
+    assert "2 recorded rows in again.db, 0 without answer" in out
+
+
+def test_a_preview_of_a_providers_file_shows_its_answers(run):
+    row = {"inputs": {"text": "a"}, "outputs": {"why": "so", "mood": "good"}, "run_type": "chain"}
+    Path("runs.jsonl").write_text(json.dumps(row))
+    status, out = run("import", "runs.jsonl", "--format", "langsmith", "--preview")
+    assert status == 0
+    assert '{"why": "so", "mood": "good"}' in out
+    assert not Path("understudy.db").exists()
