@@ -169,6 +169,8 @@ def _obstacle(task: Task, record: Record, target: Target, end_token: str | None)
         return "the teacher failed"
     if target == "reason_label" and task.reasoning and not record.reasoning:
         return "no reasoning"
+    if target == "reason_label" and (record.details or {}).get("unsupported"):
+        return "the reasoning argues against a label that won"
     try:
         completion = task.completion(record.answer, reasoning=record.reasoning, target=target)
     except TaskError:

@@ -38,3 +38,35 @@ def test_recorded_labels_train_and_are_judged_by_gold():
     assert set(systems) == {"teacher", "label", "reason_label", "tfidf", "majority"}
     assert all(0 <= system["exact"] <= 1 for system in systems.values())
     assert systems["label"]["valid"] == systems["reason_label"]["valid"] == 1.0
+
+
+def test_strategies_that_ask_more_are_right_more_often():
+    figures = last_line("benchmarks.strategies")
+    assert figures["self_consistency"] > figures["single"] < figures["vote"]
+    assert max(figures["p_self_consistency"], figures["p_vote"]) < 0.05
+    assert figures["calls_per_row"]["self_consistency"] == 5.0
+
+
+def test_a_store_keeps_up_with_sqlite3_itself():
+    figures = last_line("benchmarks.store")
+    keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]
+    assert list(figures) == [*keys, "rss_growth_mb"]
+    assert figures["ingest_share"] > 0.2  # the full form says what is promised
+    assert figures["commit_share"] > 0.3
+
+
+def test_a_store_whose_writers_are_killed_loses_nothing():
+    figures = last_line("benchmarks.store_kill")
+    assert figures == {"kills": 10, "corrupt": 0, "lost": 0}
+
+
+def test_broken_files_are_refused_whole_and_without_a_traceback():
+    figures = last_line("benchmarks.import_fuzz")
+    assert figures["files"] >= 200
+    assert (figures["tracebacks"], figures["half_imports"]) == (0, 0)
+
+
+def test_the_review_queue_finds_the_wrong_labels_first():
+    figures = last_line("benchmarks.review")
+    assert figures["noise_found_in_15pct"] >= 0.55
+    assert 0 <= figures["exact_before"] <= 1 >= figures["exact_after"] >= 0

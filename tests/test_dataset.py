@@ -155,3 +155,11 @@ def test_the_digests_know_rows_apart_but_not_their_order(tiny_task: Task):
     reasoned = training_rows(tiny_task, pairs, target="reason_label").rows
     assert rows_sha256(rows) == rows_sha256(back) != rows_sha256(reasoned)
     assert examples_sha256(rows) == examples_sha256(reasoned) != examples_sha256(rows[:1])
+
+
+def test_a_reasoning_that_argues_against_the_label_that_won_does_not_teach(tiny_task):
+    against = pair("perde", details={"unsupported": ["mood"]})
+    for_it = pair("ganha", details={"unsupported": []})
+    found = training_rows(tiny_task, [against, for_it], target="reason_label")
+    assert [row.example for row in found.rows] == [for_it[0].id]
+    assert found.left_out == {"the reasoning argues against a label that won": 1}
