@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import file_systems, schema
-from .copies import copy_database, has_log, open_read_only
+from .copies import copy_database, has_log, open_read_only, remove_empty_log
 from .one_writer import OneWriter, Taken
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class Connection:
             self._connection.close()
             if self._writer:
                 self._writer.release()
+            if self.read_only:
+                remove_empty_log(self.path)
 
     def read(self, statement: str, **values: Any) -> list[sqlite3.Row]:
         """The rows that a statement selects."""

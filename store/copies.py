@@ -65,13 +65,24 @@ def open_read_only(path: str | Path, *, timeout: float) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         # A write-ahead file needs a log beside it, even to read; without one nobody is writing.
         connection.close()
-        if "locked" in str(error) or Path(f"{path}-wal").exists():
+        log = Path(f"{path}-wal")
+        if "locked" in str(error) or (log.exists() and log.stat().st_size):
             raise
         connection = _opened(f"{uri}&immutable=1", timeout)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def remove_empty_log(path: str | Path) -> None:
+    """Let SQLite remove the empty log that reading has made, unless somebody else is using it."""
+    log = Path(f"{path}-wal")
+    with contextlib.suppress(OSError, sqlite3.Error):
+        if log.stat().st_size == 0:  # a full one is a killed writer's: left to the next that writes
+            uri = f"{Path(path).absolute().as_uri()}?mode=rw"
+            with contextlib.closing(_opened(uri, timeout=0)) as last:
+                last.execute("select 1 from sqlite_master").fetchone()
 
 
 def _opened(uri: str, timeout: float) -> sqlite3.Connection:

@@ -283,6 +283,25 @@ def test_a_store_opened_read_only_reads_and_refuses_every_write(store):
                 write()
 
 
+def test_reading_leaves_nothing_behind_and_does_not_touch_the_file(store):
+    store.close()
+    before = Path(store.path).read_bytes()
+    with Store(store.path, read_only=True) as one, Store(store.path, read_only=True) as other:
+        assert one.splits("t") == other.splits("t") == {"train": 10}
+    assert Path(store.path).read_bytes() == before
+    assert [path.name for path in Path(store.path).parent.iterdir()] == ["s.db"]
+
+
+def test_a_log_that_a_killed_writer_left_is_read_and_left_to_the_next_writer(store, tmp_path):
+    for end in ("", "-wal"):  # as a killed process leaves them
+        shutil.copy(f"{store.path}{end}", tmp_path / f"killed.db{end}")
+    before = (tmp_path / "killed.db-wal").read_bytes()
+    assert before
+    with Store(tmp_path / "killed.db", read_only=True) as opened:
+        assert opened.pairs(RUN.id) == store.pairs(RUN.id)
+    assert (tmp_path / "killed.db-wal").read_bytes() == before
+
+
 def test_a_store_that_is_not_there_cannot_be_opened_read_only(tmp_path):
     with pytest.raises(StoreError, match="there is no store"):
         Store(tmp_path / "no.db", read_only=True)
