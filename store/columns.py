@@ -130,6 +130,7 @@ class GoldColumns:
 
 
 _ABSENT: Any = object()
+_JSON_BEGINS = tuple('{["-0123456789tfn')
 
 
 def _sources(
@@ -184,7 +185,7 @@ def checked_json(name: str, value: Any, *, nul: bool = False) -> Any:
 
     Raises RefusedRow.
     """
-    left = [(value, 1)]
+    left = [] if isinstance(value, str) else [(value, 1)]
     while left:
         item, depth = left.pop()
         if depth > DEEPEST:
@@ -202,6 +203,8 @@ def checked_json(name: str, value: Any, *, nul: bool = False) -> Any:
 
 def _from_text(text: str) -> Any:
     """JSON where the cell is JSON (a number, a list), else the text itself."""
+    if text.lstrip()[:1] not in _JSON_BEGINS:
+        return text
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):

@@ -162,6 +162,7 @@ def recorded_row(
 
 
 class _Found(NamedTuple):
+    id: str
     inputs: dict[str, str]
     gold: dict[str, Any] | None
     split: str | None
@@ -171,7 +172,7 @@ class _Found(NamedTuple):
     @property
     def unit(self) -> str:
         """What must not be parted: the group, or the row alone."""
-        return self.group or example_id(self.inputs)
+        return self.group or self.id
 
 
 class _Placing(NamedTuple):
@@ -186,7 +187,8 @@ class _Placing(NamedTuple):
     ) -> tuple[str | None, str | None, datetime.datetime | None]:
         split, group = (row.get(name, "").strip() if name else "" for name in self[:2])
         for name, text in zip(self[:2], (split, group), strict=True):
-            checked_json(str(name), text)
+            if text:
+                checked_json(str(name), text)
         time = _time(row.get(self.time, "")) if self.time else None
         return split.lower() or None, group or None, time
 
@@ -202,7 +204,8 @@ class _Reader:
     ) -> Iterator[_Found]:
         for number, row in enumerate(rows, start=1):
             try:
-                found = _Found(self.texts.read(row), self.gold.read(row), *self.placing.read(row))
+                texts, gold = self.texts.read(row), self.gold.read(row)
+                found = _Found(example_id(texts), texts, gold, *self.placing.read(row))
             except RefusedRow as refusal:
                 refuse(number, str(refusal))
             else:
@@ -240,9 +243,8 @@ def _split(row: _Found, ages: Mapping[str, str] | None, source: str) -> str:
 
 
 def _example(task: str, row: _Found, split: str) -> Example:
-    number = example_id(row.inputs)
     return Example(
-        id=number, task=task, split=split, inputs=row.inputs, gold=row.gold, group=row.group
+        id=row.id, task=task, split=split, inputs=row.inputs, gold=row.gold, group=row.group
     )
 
 

@@ -6,6 +6,7 @@ Shapes: OpenAI API reference (fine-tune chat input, chat completion, response); 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,7 +98,9 @@ def _langsmith(row: Mapping[str, Any]) -> Said:
     listed = first_of(inputs, "messages", "input")
     if isinstance(listed, list) and len(listed) == 1 and _is_batch(listed[0]):
         listed = listed[0]
-    messages = messages_in(listed) if isinstance(listed, list) else ()
+    messages: tuple[Message, ...] = ()
+    with contextlib.suppress(*([RefusedRow] if kind == "chain" else [])):  # its inputs are its own
+        messages = messages_in(listed) if isinstance(listed, list) else ()
     reply = reply_in(outputs)
     if reply is None and not outputs and not row.get("error"):
         raise RefusedRow("has no outputs")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import datetime
 import io
 import json
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from understudy.store import Example, Record, Run, Store, StoreError, example_id
 from understudy.store.exchange import examples_from, export_jsonl, read_rows, recorded_rows
-from understudy.store.splits import split_of
+from understudy.store.splits import split_of, splits_by_time
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 EMOTIONS = ("Felicidade", "Surpresa", "Medo", "Neutro")
@@ -361,6 +364,41 @@ def test_by_time_neither_a_group_nor_a_moment_is_parted():
     splits = {e.inputs["text"]: e.split for e in found.examples}
     assert splits["0"] == splits["19"] == "test"
     assert {splits[f"now {n}"] for n in range(20)} == {splits["10"]} == {"train"}
+
+
+def test_by_age_many_rows_take_no_longer_each_than_few():
+    start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    rows = [(str(n), start + datetime.timedelta(seconds=n)) for n in range(50_000)]
+    before = time.process_time()
+    splits = splits_by_time(rows)
+    assert time.process_time() - before < 2
+    assert Counter(splits.values()) == {
+        "train": 35_000,
+        "validation": 5000,
+        "calibration": 5000,
+        "test": 5000,
+    }
+
+
+def test_ever_new_values_that_are_no_label_are_counted_in_little_memory():
+    rows = ({"text": str(n), "mood": f"odd {n} " + "x" * 100} for n in range(3000))
+    found = taken(
+        rows, task="t", inputs=("text",), gold_paths=("mood",), labels={"mood": ("good",)}
+    )
+    assert found.notes == [
+        "mood: 3000 gold values are none of its labels and were left out, most often '...'"
+    ]
+
+
+def test_a_providers_file_without_the_columns_is_told_from_a_table():
+    with pytest.raises(StoreError, match="it has messages; a provider's file is read by --format"):
+        taken([{"messages": "[]"}], **SIMPLE)
+
+
+def test_a_header_with_control_characters_is_shown_without_them():
+    with pytest.raises(StoreError) as caught:
+        taken([{"\x1b[31mred": "1", "\u202ebidi": "2"}], **SIMPLE)
+    assert str(caught.value) == r"the data has no column text; it has \x1b[31mred, \u202ebidi"
 
 
 # A run to a file and back

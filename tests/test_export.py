@@ -278,3 +278,10 @@ def test_exported_chats_come_back_as_recordings_of_the_same_answers(taught, tiny
         ]
     assert lines == []
     assert back == [(said, mood, f"é {mood}") for mood, said in MOODS.items()]
+
+
+def test_trl_takes_the_rows_as_conversations(taught, tiny_task, tmp_path):
+    from trl.data_utils import is_conversational
+
+    export_chats(tiny_task, taught, "r", tmp_path / "trl.jsonl", format="trl")
+    assert all(map(is_conversational, chat_rows(tmp_path / "trl.jsonl")))

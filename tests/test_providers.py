@@ -222,7 +222,11 @@ def test_langsmith_chain_and_llm_runs_are_read_and_others_left_out(imported):
             "completion_tokens": 3,
             "extra": {"invocation_params": {"model": "gpt-y"}},
         },
-        {"run_type": "chain", "inputs": {"input": {"sentence": "d"}}, "outputs": MOOD},
+        {
+            "run_type": "chain",
+            "inputs": {"input": {"sentence": "d"}, "messages": ["no message"]},
+            "outputs": MOOD,
+        },
         {"run_type": "chain", "inputs": {"sentence": "e"}, "outputs": None, "error": "Boom\nx"},
         {"run_type": "tool", "inputs": {"sentence": "f"}, "outputs": MOOD},
         {"run_type": "chain", "inputs": {"sentence": "g"}, "outputs": {}},
