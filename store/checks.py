@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -37,7 +38,8 @@ def verify(store: Store) -> list[str]:
             for check in _CHECKS:
                 problems += _found_by(check, connection)
         finally:
-            connection.execute("rollback")
+            with contextlib.suppress(sqlite3.Error):  # a damaged file may have ended it
+                connection.execute("rollback")
     return list(dict.fromkeys(problems))
 
 
@@ -84,7 +86,7 @@ def _example_ids(connection: sqlite3.Connection) -> Iterable[str]:
 def _names(id_: str, inputs: str) -> bool:
     try:
         return example_id(json.loads(inputs)) == id_
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 
@@ -99,7 +101,7 @@ def _is_run(row: sqlite3.Row) -> bool:
         facts = {name: row[name] for name in _IDENTITY}
         facts["parameters"] = json.loads(row["parameters"])
         return run_id(**facts) == str(row["id"])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 
