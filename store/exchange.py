@@ -1,31 +1,27 @@
-"""Import: rows of somebody's file become Examples, or what a model said to them elsewhere."""
+"""Import: the rows of somebody's file become Examples."""
 
 from __future__ import annotations
 
 import datetime
 import itertools
-import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
-
-from pydantic import ValidationError
 
 from .columns import (
     GoldColumns,
     InputColumns,
     Refusals,
     RefusedRow,
-    checked_input,
     checked_json,
     printable,
 )
 from .connection import StoreError
-from .export import JSON_COLUMNS, RECORDED, export_jsonl, input_columns
-from .files import read_objects, read_rows
-from .rows import Example, Record, example_id
+from .export import export_jsonl
+from .exported import ExportedRows, is_exported, recorded_rows
+from .files import read_rows
+from .rows import Example, example_id
 from .splits import split_of, splits_by_time
 
 __all__ = ["Import", "examples_from", "export_jsonl", "read_rows", "recorded_rows"]
@@ -90,6 +86,9 @@ def examples_from(
     where it has none. A group is never parted. Times are ISO 8601, UTC unless they say. By age the
     rows are read twice, and an iterator, which cannot be, is held in memory.
 
+    Of a file that `export_run` wrote the answers are no gold, and split and group are kept unless
+    one of these options says otherwise.
+
     A row with an empty input, one over 20,000 characters, a NUL or broken Unicode is refused and
     the import goes on. Raises StoreError, naming `source`, where an input's column, or one named
     here, is missing.
@@ -104,7 +103,11 @@ def examples_from(
         rows = list(rows)
     placing = _Placing(split_column, group_column, time_column)
     texts = InputColumns(inputs, columns or {}, chosen)
-    first = next(iter(again := iter(rows)), None)
+    first = next(again := iter(rows), None)
+    if first is not None and is_exported(first):
+        rows = ExportedRows(rows if iter(rows) is not rows else itertools.chain([first], again))
+        placing = placing if any(placing) else _Placing("split", "group", None)
+        first = next(again := iter(rows), None)
     if first is not None:
         _check_columns(first, texts, placing, chosen or {}, source=source)
         again = itertools.chain([first], again)
@@ -119,46 +122,6 @@ def examples_from(
         for row in _Reader(texts, gold, placing).read(again, result.left_out.add)
     )
     return result
-
-
-def recorded_rows(
-    path: str | Path | Any,
-    *,
-    task: str,
-    inputs: Sequence[str],
-    split: str | None = None,
-    format: str | None = None,
-) -> Iterator[tuple[Example, dict[str, Any]]]:
-    """What a model said elsewhere: per row an Example, and the Record fields that the row has.
-
-    A row is what `export_run` writes, in any of the formats that `read_rows` reads. Only the inputs
-    (in an object `inputs`, or each under its own name) and `answer` (a JSON object, as text where
-    the file has no objects, or null for a failure) matter, the rest may be missing. Its split is
-    `split`, or the row's own, or `split_of` its group or id.
-
-    Raises StoreError, one line with the file and the row, at the first row that cannot be used.
-    """
-    for number, row in read_objects(path, format=format):
-        try:
-            yield recorded_row(row, task=task, inputs=inputs, split=split)
-        except RefusedRow as error:
-            raise StoreError(f"{path}, row {number}: {error}") from error
-
-
-def recorded_row(
-    row: Mapping[str, Any], *, task: str, inputs: Sequence[str], split: str | None = None
-) -> tuple[Example, dict[str, Any]]:
-    """One such row. Raises RefusedRow."""
-    row = {
-        name: _from_json_text(name, value) if name in JSON_COLUMNS else value
-        for name, value in row.items()
-    }
-    try:
-        return _recorded_example(row, task, inputs, split), _recorded_fields(row)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RefusedRow(f"{where}: {first['msg']}") from error
 
 
 class _Found(NamedTuple):
@@ -254,44 +217,3 @@ def _time(text: str) -> datetime.datetime:
     except ValueError:
         raise RefusedRow(f"{text[:40]!r} is no ISO 8601 time such as 2024-05-31") from None
     return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
-
-
-def _from_json_text(name: str, value: Any) -> Any:
-    """A cell of a file without objects: JSON text in place of the object."""
-    if not isinstance(value, str) or not value.lstrip().startswith("{"):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise RefusedRow(f"{name} is broken JSON") from None
-
-
-def _recorded_example(
-    row: Mapping[str, Any], task: str, inputs: Sequence[str], split: str | None
-) -> Example:
-    held = row["inputs"] if isinstance(row.get("inputs"), dict) else row
-    columns = input_columns(inputs)
-    texts = {}
-    for name in inputs:
-        text = held.get(columns[name]) if held is row and columns[name] in row else held.get(name)
-        if not isinstance(text, str):
-            raise RefusedRow(f"has no text {name}")
-        texts[name] = checked_input(name, text)
-    number, group = example_id(texts), row.get("group")
-    told = {name: row.get(name) for name in ("gold", "group", "gold_by")}
-    checked_json("the row", told)
-    return Example(
-        id=number,
-        task=task,
-        split=split or row.get("split") or split_of(str(group or number)),
-        inputs=texts,
-        **told,
-    )
-
-
-def _recorded_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    fields = {name: row[name] for name in RECORDED if row.get(name) is not None}
-    record = Record(run="", example="", **{"created": "", **fields})  # refuses what is no Record
-    for name in fields:
-        checked_json(name, getattr(record, name), nul=True)
-    return {name: getattr(record, name) for name in fields}

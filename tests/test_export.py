@@ -16,7 +16,7 @@ from understudy.chains.task import Task
 from understudy.distill.exporting import export_chats
 from understudy.distill.importing import import_recordings
 from understudy.store import Example, Record, Run, Store, StoreError, example_id
-from understudy.store.exchange import recorded_rows
+from understudy.store.exchange import examples_from, recorded_rows
 from understudy.store.export import export_run, run_called
 from understudy.store.files import escaped, read_rows
 
@@ -191,6 +191,26 @@ def test_a_run_is_called_by_its_id_or_its_newest_name():
         assert run_called(store, "n", task="t").id == "later"
         with pytest.raises(StoreError, match="no run nobody; its runs: n"):
             run_called(store, "nobody")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_exported_file_brings_its_examples_and_their_splits_but_no_answer_as_gold(
+    tmp_path, form
+):
+    """Here the answer's field and an input have the names of a record's columns."""
+    path = tmp_path / f"run.{SUFFIX[form]}"
+    gold = {"answer": "yes"}
+    pairs = [
+        pair({"raw": "a"}, split="wild", gold=gold, answer={"answer": "no"}, raw="wrong"),
+        pair({"raw": "b"}, split="test", group="g", answer={"answer": "no"}, raw="wrong"),
+    ]
+    with filled(pairs) as store:
+        export_run(store, "r", path, format=form)
+    options: dict[str, Any] = {"task": "t", "inputs": ("raw",), "gold_paths": ("answer",)}
+    found = examples_from(read_rows(path), **options)
+    assert list(found.examples) == [example for example, _ in pairs]
+    found = examples_from(iter(list(read_rows(path))), split="all", **options)
+    assert [e.split for e in found.examples] == ["all", "all"]
 
 
 # As chats
