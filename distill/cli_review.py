@@ -39,6 +39,7 @@ def review_(
 ) -> None:
     """Look at the rows that are worth it, in a browser: accept, correct, skip, undo."""
     from ..chains.loading import load_task
+    from ..store.flags import flag_counts
     from .review import serve_review
     from .review_queue import review_queue
 
@@ -49,6 +50,8 @@ def review_(
             entries = review_queue(loaded, opened, split=split, limit=limit)
         if not entries:
             fail(f"no row of task {loaded.name} waits for review in {store}; run distill first")
+        if not flag_counts(opened, loaded.name):
+            say("no rule has found anything yet: understudy curate puts suspected errors first")
         queue = [(entry.example, entry.reasons) for entry in entries]
         try:
             server = serve_review(loaded, opened, queue, reviewer=name, port=port)
