@@ -50,15 +50,15 @@ def review_(
             entries = review_queue(loaded, opened, split=split, limit=limit)
         if not entries:
             fail(f"no row of task {loaded.name} waits for review in {store}; run distill first")
-        if not flag_counts(opened, loaded.name):
-            say("no rule has found anything yet: understudy curate puts suspected errors first")
         queue = [(entry.example, entry.reasons) for entry in entries]
         try:
             server = serve_review(loaded, opened, queue, reviewer=name, port=port)
         except OSError as error:
             fail(f"port {port}: {error.strerror or error}; give another --port")
         with server:
-            say(f"review {len(queue)} rows at {server.url} (Ctrl-C stops)")
+            found = flag_counts(opened, loaded.name)
+            hint = "" if found else "; understudy curate would put suspected errors first"
+            say(f"review {len(queue)} rows at {server.url} (Ctrl-C stops){hint}")
             with contextlib.suppress(KeyboardInterrupt):
                 if not no_open:
                     _open(server.url)

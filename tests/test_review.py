@@ -609,17 +609,10 @@ def answered(path: Path) -> None:
 
 
 def test_ctrl_c_stops_the_command_with_one_line(tmp_path):
-    code = (
-        "from understudy.distill.cli import app, main\n"
-        "from understudy.distill.cli_review import COMMANDS\n"
-        "names = {command.name for command in app.registered_commands}\n"
-        "[app.command(n)(c) for n, c in COMMANDS.items() if n not in names]\n"
-        "main()\n"
-    )
     answered(tmp_path / "s.db")
     options = ["--task", "task.py:task", "--store", "s.db", "--reviewer", "Ana", "--no-open"]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "review", *options],
+        [sys.executable, "-m", "understudy.distill.cli", "review", *options],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
