@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Self
 
 from .checks import verify
 from .connection import LOCK_SECONDS, StoreError, told
-from .copies import copy_database, open_read_only
+from .copies import copy_database, database_beside, is_database, open_read_only
+from .schema import applied_steps
 from .store import Store
 
 __all__ = ["Backups", "backup", "vacuum", "verify"]
@@ -21,7 +23,8 @@ def backup(store: Store, path: str | Path) -> Path:
     """Copy the store to the file `path`, over an earlier copy, while others read and write.
 
     The copy is whole, one file, readable by its owner alone, and a store itself; it appears at the
-    end or not at all. Raises StoreError where it cannot be written, or `path` is a store in use.
+    end or not at all. Raises StoreError where it cannot be written, or `path` is a store in use or
+    a file that is no store.
     """
     target = Path(path)
     _check_target(store, target)
@@ -47,6 +50,21 @@ def _check_target(store: Store, target: Path) -> None:
         raise StoreError(f"{target} is the store itself; name another file to copy it to")
     if Path(f"{target}-wal").exists():
         raise StoreError(f"{target} is a store in use; name another file, or close it first")
+    if database_beside(target) not in (None, target.resolve()):
+        raise StoreError(f"{target} belongs to another store; name another file")
+    if target.exists() and not _is_store(target):
+        raise StoreError(f"{target} is there and is no store; name another file, or remove it")
+
+
+def _is_store(path: Path) -> bool:
+    """Whether the file is a store of any version."""
+    if not is_database(path):
+        return False
+    try:
+        with contextlib.closing(open_read_only(path, timeout=LOCK_SECONDS)) as connection:
+            return bool(applied_steps(connection))
+    except sqlite3.Error:
+        return False
 
 
 class Backups:

@@ -44,6 +44,23 @@ def _remove_left(target: Path) -> None:
                 part.unlink()
 
 
+def is_database(path: str | Path) -> bool:
+    """Whether the file begins as SQLite's do: https://sqlite.org/fileformat2.html, header."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def database_beside(path: str | Path) -> Path | None:
+    """The SQLite file that `path` is, or is the log or lock of; None where it is neither."""
+    target = Path(path).resolve()
+    ends = ("", "-wal", "-shm", "-journal", ".writer")
+    near = (Path(str(target).removesuffix(end)) for end in ends if target.name.endswith(end))
+    return next(filter(is_database, near), None)
+
+
 def has_log(path: str | Path) -> bool:
     """Whether the file says that it is written with a write-ahead log.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .connection import StoreError
+from .copies import database_beside
 from .files import EXPORTED, escaped
 from .rows import Example, Record, Run
 from .store import Store
@@ -96,11 +97,15 @@ def input_columns(inputs: Iterable[str]) -> dict[str, str]:
 def whole(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
     """A path to write to, which takes the name `path` at the end, or is gone where anything failed.
 
-    Raises StoreError where it cannot be written, or `path` is there and may not be replaced.
+    Raises StoreError where it cannot be written, or `path` is there and may not be replaced; a
+    SQLite file, or what SQLite keeps beside one, never may.
     """
     target = Path(path)
     if not target.name:
         raise StoreError(f"{path}: cannot be written: name a file")
+    if database := database_beside(target):
+        what = "is" if database == target.resolve() else f"belongs to {database.name},"
+        raise StoreError(f"{path} {what} a store or another SQLite file; name another file")
     if target.exists() and not overwrite:
         raise StoreError(f"{path} is there already; name another file, or give --overwrite")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import shutil
 import socket
 import sqlite3
@@ -25,12 +26,22 @@ import typer
 from typer.testing import CliRunner
 
 from understudy.distill.cli_care import COMMANDS
-from understudy.store import Example, Record, Run, Store, StoreError, example_id, run_id
+from understudy.store import (
+    Example,
+    Record,
+    Run,
+    Store,
+    StoreError,
+    example_id,
+    fingerprint,
+    run_id,
+)
 from understudy.store import file_systems as drives
 from understudy.store.care import Backups, backup, vacuum, verify
 from understudy.store.connection import Connection
 from understudy.store.flags import set_flags
 from understudy.store.one_writer import OneWriter, Taken
+from understudy.store.provenance import save_words
 from understudy.store.reviews import add_review
 from understudy.store.rows import Flag, Review
 from understudy.store.totals import (
@@ -142,6 +153,33 @@ def test_a_backup_onto_itself_a_folder_or_a_store_in_use_is_refused(store, tmp_p
         assert other.examples("t") == [example(1)]
 
 
+def test_a_backup_replaces_no_file_that_is_not_a_store(store, tmp_path):
+    Path(f"{store.path}-journal").touch()
+    (tmp_path / "labels.csv").write_text("sentence\nQue bom!\n")
+    (tmp_path / "empty").touch()
+    for name, migrated in (("mail.db", ""), ("other.db", "another set")):
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as foreign:
+            foreign.execute("create table _sqlite_migrations (id, migration_set, name)")
+            foreign.execute("insert into _sqlite_migrations values (1, ?, 'm001')", [migrated])
+            foreign.commit()
+    (tmp_path / "broken.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "labels.csv")
+    for name in ("labels.csv", "empty", "mail.db", "other.db", "broken.db", "link.csv"):
+        before = (tmp_path / name).read_bytes()
+        for copy in (
+            lambda path: backup(store, path),
+            lambda path: Backups(store, path).__enter__(),
+        ):
+            with pytest.raises(StoreError, match="is there and is no store"):
+                copy(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    for end in ("-wal", "-shm", "-journal"):
+        before = Path(f"{store.path}{end}").read_bytes()
+        with pytest.raises(StoreError, match="belongs to another store"):
+            backup(store, f"{store.path}{end}")
+        assert Path(f"{store.path}{end}").read_bytes() == before
+
+
 def test_backups_are_made_every_few_minutes_and_at_the_end(store, tmp_path):
     copy = tmp_path / "copy.db"
     with Backups(store, copy, minutes=0.05 / 60):
@@ -219,6 +257,12 @@ DAMAGE = {
     "insert into reviews (example, verdict, reviewer, created) values (1, 'correct', 'Ana', '')": (
         "1 reviews have no reviewer or no corrected answer"
     ),
+    "insert into words values ('0123456789abcdef', 'schema', '{}')": (
+        "1 kept words have another fingerprint than their text, first 0123456789abcdef"
+    ),
+    "insert into words values ('0123456789abcdef', 'prompt', 'no JSON')": (
+        "1 kept words have another fingerprint than their text, first 0123456789abcdef"
+    ),
 }
 
 
@@ -263,6 +307,39 @@ def test_verify_of_a_file_with_a_damaged_page_says_so(store, tmp_path):
     copy.write_bytes(data)
     with contextlib.suppress(StoreError), Store(copy, read_only=True) as opened:
         assert verify(opened)
+
+
+def test_flipped_bytes_give_problems_or_a_store_error_and_nothing_else(store, tmp_path):
+    save_words(store, fingerprint("{}"), "schema", "{}")
+    copy, places, told = tmp_path / "copy.db", random.Random(0), 0
+    good = backup(store, copy).read_bytes()
+    used = [at for at, byte in enumerate(good) if byte]
+    for _ in range(25):
+        data = bytearray(good)
+        for at in places.sample(used, 3):
+            data[at] ^= 1 << places.randrange(8)
+        copy.write_bytes(data)
+        try:
+            with Store(copy, read_only=True) as opened:
+                problems = verify(opened)
+        except StoreError as error:
+            problems = [str(error)]
+        told += bool(problems)
+        assert not any("\n" in problem for problem in problems)
+    assert told >= 20  # a changed digit of an answer is not seen
+
+
+def test_a_text_that_a_damage_made_bytes_is_a_problem(store):
+    connection = store.connection._connection
+    connection.executescript(
+        "pragma writable_schema = on; "
+        "update sqlite_master set sql = replace(sql, ' strict', '') where name = 'examples'"
+    )
+    with contextlib.closing(sqlite3.connect(store.path)) as other:
+        other.execute("update examples set id = cast(id as blob) where position = 1")
+        other.commit()
+    (found,) = [line for line in verify(store) if "stopped" in line]
+    assert found.startswith("the check of example ids stopped: cannot use a string pattern")
 
 
 # Read-only

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
+import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +169,38 @@ def test_a_file_appears_whole_or_not_at_all_and_is_replaced_only_when_asked(tmp_
     assert len(list(read_rows(path))) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, "mine"])
     assert (other / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "openai"])
+def test_an_export_never_takes_the_place_of_the_store_or_another_database(
+    tmp_path, tiny_task, form
+):
+    answered = pair({"sentence": "Que bom!"}, answer={"mood": "Alegria", "urgent": False})
+    example = answered[0].model_copy(update={"task": "tiny"})
+    with contextlib.closing(sqlite3.connect(tmp_path / "mail.db")) as other:
+        other.execute("create table mail (text)")
+    (tmp_path / "link").symlink_to(tmp_path / "s.db")
+    with Store(tmp_path / "s.db") as store:
+        store.start_run(run(task="tiny"))
+        store.add_examples([example])
+        store.add_record(answered[1])
+        names = ["s.db", "s.db-wal", "s.db-shm", "s.db-journal", "mail.db", "mail.db-wal", "link"]
+        before = contents(tmp_path)
+        for name, overwrite in itertools.product(names, (True, False)):
+            options: dict[str, Any] = {"format": form, "overwrite": overwrite}
+            write = export_run if form in FORMATS else partial(export_chats, tiny_task)
+            with pytest.raises(StoreError, match="SQLite file; name another"):
+                write(store, "r", tmp_path / name, **options)
+        assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """The files, and what is in those that reading a store leaves as they are."""
+    files = {path.name: path for path in folder.iterdir()}
+    return {
+        name: (path.stat().st_ino, b"" if name.endswith("-shm") else path.read_bytes())
+        for name, path in files.items()
+    }
 
 
 def test_a_datasets_folder_has_the_splits_of_the_run(tmp_path):
