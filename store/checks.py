@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .provenance import fingerprint_of
 from .rows import Run, example_id, run_id
 from .statements import JSON_COLUMNS
 from .store import Store
@@ -27,7 +28,8 @@ def verify(store: Store) -> list[str]:
     """What is wrong with the store, a line for each kind of problem; empty where it is whole.
 
     Checked are the file's structure, references between rows, JSON columns, that ids are the hashes
-    of what they name, that reviews hold what they must, and the full text against what it indexes.
+    of what they name, and fingerprints of the kept words, that reviews hold what they must, and the
+    full text against what it indexes. What records and reviews say is hashed nowhere.
     Reads everything and changes nothing, so a store opened read-only may be checked. An id that
     does not look like a hash (16 hex digits) was given by hand and is left alone.
     """
@@ -46,14 +48,15 @@ def verify(store: Store) -> list[str]:
 def _found_by(check: Check, connection: sqlite3.Connection) -> list[str]:
     try:
         return list(check(connection))
-    except sqlite3.Error as error:  # what is damaged may stop the other checks, too
-        return [f"the check of {check.__name__.strip('_').replace('_', ' ')} stopped: {error}"]
+    except (sqlite3.Error, TypeError, ValueError) as error:  # TypeError: a cell of another type
+        told = " ".join(str(error).split())[:200]
+        return [f"the check of {check.__name__.strip('_').replace('_', ' ')} stopped: {told}"]
 
 
 def _structure(connection: sqlite3.Connection) -> Iterator[str]:
     for (line,) in connection.execute("pragma integrity_check"):
         if line != "ok":
-            yield f"the file is damaged: {line}"
+            yield f"the file is damaged: {' '.join(line.split())[:500]}"
 
 
 def _references(connection: sqlite3.Connection) -> Iterator[str]:
@@ -101,6 +104,19 @@ def _is_run(row: sqlite3.Row) -> bool:
         facts = {name: row[name] for name in _IDENTITY}
         facts["parameters"] = json.loads(row["parameters"])
         return run_id(**facts) == str(row["id"])
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _words(connection: sqlite3.Connection) -> Iterable[str]:
+    rows = connection.execute("select fingerprint, kind, text from words")
+    wrong = [words for words, kind, text in rows if not _are_words(words, kind, text)]
+    return _told(wrong, "kept words have another fingerprint than their text")
+
+
+def _are_words(words: str, kind: Any, text: str) -> bool:
+    try:
+        return fingerprint_of(kind, text) == words
     except (ValueError, TypeError, RecursionError):
         return False
 
@@ -167,6 +183,7 @@ _CHECKS: tuple[Check, ...] = (
     _json_columns,
     _example_ids,
     _run_ids,
+    _words,
     _reviews,
     _full_text,
 )

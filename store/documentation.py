@@ -34,6 +34,10 @@ which students learnt from it. Any tool that reads SQLite reads it; writing is u
     understudy store backup COPY.db       a whole copy, while others read and write
     understudy store verify               the file, references, hashes, JSON and full text
 
+`verify` compares the hashes that there are: the ids of examples and runs, and the fingerprints of
+the kept prompts and schemas. What records and reviews say (answers, reasonings, costs) is not
+hashed: it finds JSON that is none, not an answer that somebody changed into another one.
+
 Columns that hold JSON hold it as text (`json_extract` reads it). Rows refer to each other by whole
 numbers: `examples.position`, `runs.position`, `records.number`. Times are UTC, ISO 8601.
 """
