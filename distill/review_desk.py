@@ -30,7 +30,10 @@ _DONE = {"accept": "accepted", "correct": "corrected", "skip": "skipped"}
 
 
 class Decision(BaseModel):
-    """What the page sends of a row: `seen` is what it was shown, `changes` the fields changed."""
+    """What the page sends of a row: `seen` is what it was shown, `changes` the fields changed.
+
+    Without `reasoning` the proposed one stays with the proposed answer; a changed answer has none.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -151,10 +154,11 @@ class Desk:
         edited = "reasoning" in decision.model_fields_set and bool(self.task.reasoning)
         if decision.verdict == "accept" and (decision.changes or edited):
             raise TaskError("an accepted answer has no changes; correct it")
-        reasoning = (decision.reasoning or "").strip() or None if edited else row.reasoning
-        answer = decided_answer(
-            self.task, row, decision.changes, reasoning=reasoning if edited else None
-        )
+        given = (decision.reasoning or "").strip() or None if edited else None
+        answer = decided_answer(self.task, row, decision.changes, reasoning=given)
+        stands = not decision.changes or answer == row.proposal
+        # A reasoning argues for its answer: another answer has none until a person gives it one.
+        reasoning = given if edited else row.reasoning if stands else None
         same = answer == row.proposal and reasoning == row.reasoning
         verdict: Verdict = "accept" if same else "correct"
         return Review(**known | {"verdict": verdict}, answer=answer, reasoning=reasoning)

@@ -83,9 +83,18 @@ def row_data(
         "fields": [_field(task, row, path, draft) for path in task.paths],
         "reasons_asked": bool(task.reasoning),
         "reasoning": row.reasoning or "",
-        "draft_reasoning": draft.reasoning or "" if draft and task.reasoning else None,
+        "draft_reasoning": _drafted_reasoning(row, draft) if task.reasoning else None,
         "student_reasoning": row.student[1].reasoning if row.student else None,
     }
+
+
+def _drafted_reasoning(row: Shown, draft: Review | None) -> str | None:
+    """What a decision taken back had made of the reasoning, None where it had left it alone."""
+    if draft is None or draft.answer is None:
+        return None
+    if draft.reasoning is None and draft.answer != row.proposal:
+        return None  # it was for the old answer
+    return draft.reasoning or ""
 
 
 def decided_answer(

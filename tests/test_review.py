@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field
 from understudy.chains.loading import load_task
 from understudy.chains.task import Task, TaskError
 from understudy.distill.cli_review import review_
+from understudy.distill.dataset import lesson_rows
 from understudy.distill.review import BODY_LIMIT, ReviewServer, serve_review
 from understudy.distill.review_desk import Decision, Desk
 from understudy.distill.review_rows import decided_answer, shown_row
@@ -217,6 +218,34 @@ def test_corrected_fields_and_reasoning_are_kept_as_the_schema_types_them(client
     }
     (kept,) = reviews(store, "t")
     assert (kept.verdict, kept.reasoning) == ("correct", "new")
+
+
+def test_a_corrected_label_does_not_teach_the_reasoning_of_the_old_one(client, store):
+    change: dict[str, Any] = {"changes": {"mood": "bad"}}
+    reply = client.decide(client.get()["row"], "correct", **change)
+    reply = client.decide(reply["row"], "correct", **change, reasoning="because")
+    client.decide(reply["row"])
+    assert [(r.verdict, r.reasoning) for r in reviews(store, "t")] == [
+        ("correct", None),
+        ("correct", "because"),
+        ("accept", "because"),
+    ]
+    taught = lesson_rows(TASK, store, "teacher", split="train", target="reason_label")
+    assert [(row.example, row.answer["mood"]) for row in taught.rows] == [
+        ("b", "bad"),
+        ("c", "good"),
+    ]
+    assert taught.left_out == {"no reasoning": 1}
+
+
+def test_a_decision_taken_back_shows_the_reasoning_that_it_had_left_alone(client, store):
+    row = client.get()["row"]
+    client.decide(row, "skip")
+    assert client.post("/api/undo", {})["row"]["draft_reasoning"] is None
+    client.decide(row, "correct", changes={"mood": "bad"})
+    assert client.post("/api/undo", {})["row"]["draft_reasoning"] is None
+    client.decide(row, "correct", reasoning="")
+    assert client.post("/api/undo", {})["row"]["draft_reasoning"] == ""
 
 
 def test_an_edited_reasoning_alone_is_a_correction_and_no_edit_at_all_is_none(client, store):

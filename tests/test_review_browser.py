@@ -199,7 +199,7 @@ def test_fifty_rows_are_reviewed_with_the_keyboard_alone(visit, serve, store):
             at = (MOODS.index(new["f1"]["emotion"]) + 1) % len(MOODS)
             new["f1"]["emotion"] = MOODS[at]
             press(page, "j", str(at + 1), "a")
-            expected[example.id] = ("correct", new, old.reasoning)
+            expected[example.id] = ("correct", new, None)
         elif number % 5 == 2:  # the first field by arrows, the last by typing
             at = (SIGNS.index(new["f1"]["polarity"]) + 1) % len(SIGNS)
             new["f1"]["polarity"] = SIGNS[at]
@@ -207,7 +207,7 @@ def test_fifty_rows_are_reviewed_with_the_keyboard_alone(visit, serve, store):
             press(page, "ArrowRight", "k", "k", "e", "Control+a")
             page.keyboard.type(str(new["stars"]))
             press(page, "Escape", "Enter")
-            expected[example.id] = ("correct", new, old.reasoning)
+            expected[example.id] = ("correct", new, None)
         elif number % 5 == 3:
             press(page, "r", "Control+a")
             page.keyboard.type(f"asks {number}? <b>j k s u</b> 123")
@@ -251,6 +251,33 @@ def test_undo_drops_changes_first_then_takes_back_decisions_one_by_one(visit, se
     assert status(page) == "There is nothing to undo."
     assert all(review.undone for review in reviews(store, "news"))
     assert all(example.gold is None for example in store.examples("news"))
+
+
+def test_a_changed_label_says_that_its_reasoning_was_for_another(visit, serve, store):
+    page = visit(serve(filled(store, 4)))
+    stale = page.locator(".stale")
+    [why] = {record.reasoning for record in store.records("teacher")}
+    press(page, "r", "Escape")  # read with the old answer
+    press(page, "j", "ArrowRight")
+    assert "for the old answer" in stale.text_content()
+    press(page, "ArrowLeft")
+    assert not stale.is_visible()
+    press(page, "ArrowRight", "Enter")
+    press(page, "ArrowRight", "r", "Escape")  # read with the new one, and kept
+    assert not stale.is_visible()
+    press(page, "Enter", "ArrowRight", "r", "End", "!", "Escape", "Enter")
+    kept = reviews(store, "news")
+    assert [review.verdict for review in kept] == ["correct"] * 3
+    assert [review.reasoning for review in kept] == [None, why, f"{why}!"]
+    for said in (f"{why}!", why, why):
+        press(page, "u")
+        assert page.locator(".reasoning > .text").text_content() == said
+    assert stale.is_visible()
+    press(page, "Enter")
+    assert reviews(store, "news")[-1].reasoning is None
+    press(page, "u", "u", "s", "u", "Enter")  # a skip that is taken back leaves the reasoning alone
+    last = reviews(store, "news")[-1]
+    assert (last.verdict, last.reasoning) == ("accept", why)
 
 
 def test_a_reload_shows_the_same_row_and_another_tab_another(visit, serve, store):
@@ -342,7 +369,7 @@ def test_hostile_rows_are_shown_as_text_and_can_be_reviewed(visit, serve, store,
     assert page.locator(".reasoning > .text").evaluate("e => e.textContent") == marked
     assert page.evaluate("window.hacked === undefined && document.baseURI === location.href")
     assert page.evaluate("document.documentElement.scrollWidth") == 1280
-    press(page, "2", "1", "j", "1", "Enter")
+    press(page, "2", "1", "j", "1", "3", "u", "Enter")
     assert page.locator("#end").is_visible() or page.locator("#error").text_content()
     (kept,) = reviews(store, "news")
     assert kept.reasoning == text
@@ -421,7 +448,10 @@ def test_every_part_has_a_name_for_those_who_do_not_see_it(visit, serve, store):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_reads_well_in_light_and_dark_and_on_a_phone(visit, serve, store, scheme, width):
     page = visit(serve(filled(store, 2)), width=width, scheme=scheme)
-    press(page, "j", "3", "r", "x", "Escape")
+    press(page, "j", "ArrowRight")
+    assert page.locator(".stale").is_visible()
+    assert page.evaluate(POOR_CONTRAST) == []
+    press(page, "r", "x", "Escape")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate(POOR_CONTRAST) == []
     if folder := os.environ.get("UNDERSTUDY_PICTURES"):

@@ -141,7 +141,10 @@ function addField(field) {
 }
 
 function refresh() {
-  for (const field of fields) field.element.classList.toggle("dirty", field.dirty());
+  for (const field of fields) {
+    field.element.classList.toggle("dirty", field.dirty());
+    field.look?.();
+  }
   at("save-text").textContent = changed() ? "Save correction" : "Accept";
 }
 
@@ -165,7 +168,7 @@ function save() {
   if (!row) return;
   const verdict = changed() ? "correct" : "accept";
   const body = {example: row.example, verdict, seen: row.seen, changes: {}};
-  for (const field of fields.filter((one) => one.dirty())) {
+  for (const field of fields.filter((one) => one.dirty() || one.kept?.())) {
     if (field.reasoning) body.reasoning = field.value();
     else body.changes[field.path] = field.value();
   }

@@ -9,6 +9,8 @@ const NAMES = {
 };
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
 
+const STALE = "This reasoning was for the old answer: r edits or keeps it, else this row is not taught.";
+
 function named(character) {
   const code = character.codePointAt(0);
   return "⟨" + (NAMES[code] || "U+" + code.toString(16).toUpperCase().padStart(4, "0")) + "⟩";
@@ -63,7 +65,7 @@ function choice(data, number) {
     focus: () => radios[Math.max(chosen(), 0)][0].focus({preventScroll: true}),
     dirty: () => chosen() !== start,
     touched: () => chosen() !== (data.draft ?? start),
-    value: () => data.choices[chosen()].value,
+    value: () => data.choices[chosen()]?.value,
     pick: (n) => {
       if (n >= radios.length) return;
       radios[n][0].checked = true;
@@ -118,8 +120,28 @@ function text(data) {
   return field;
 }
 
+// It argues for the answer that it came with. For another one it stands where it is edited, or was
+// opened to be read with that answer.
 function reasoning() {
   const field = editable("Reasoning", "r", row.reasoning, row.draft_reasoning, "reasoning");
+  const note = make("p", {class: "stale", role: "status"});
+  field.element.querySelector(".text").before(note);
   if (row.student_reasoning) field.element.append(...says([["student", row.student_reasoning]]));
-  return {path: facts.reasoning, reasoning: true, ...field};
+  const answer = () => fields.filter((one) => !one.reasoning);
+  const now = () => JSON.stringify(answer().map((one) => one.value()));
+  const changed = () => answer().some((one) => one.dirty());
+  let readWith = row.draft_reasoning === null ? null : now();
+  field.element.querySelector("textarea").addEventListener("focus", () => { readWith = now(); look(); });
+  const look = () => {
+    const stale = row.reasoning && changed() && !field.dirty() && readWith !== now();
+    note.textContent = stale ? STALE : "";
+  };
+  return {
+    path: facts.reasoning,
+    reasoning: true,
+    ...field,
+    look,
+    reset: () => { field.reset(); readWith = null; },
+    kept: () => changed() && readWith === now(),
+  };
 }
