@@ -14,6 +14,7 @@ from ..store.messages import Message
 from ..store.providers import Said
 from ..store.rows import Example, example_id
 from ..store.splits import split_of
+from .labelling import without_keys
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 _WRAPPERS = ("output", "answer", "result", "response")  # names that chains give their one output
@@ -41,6 +42,8 @@ def recorded_in(
         output.pop("error", None)
     elif not output.get("error"):
         output["error"] = "the reply is no JSON object"
+    if output.get("error"):
+        output["error"] = without_keys(output["error"])[:300]
     checked_json("the row", output, nul=True)
     where = split or split_of(number)
     return Example(id=number, task=task.name, split=where, inputs=inputs), output

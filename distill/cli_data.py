@@ -24,6 +24,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..store.store import Store
     from .importing import Placing, Preview
 
 FILES = ("csv", "json", "jsonl", "parquet", "datasets")
@@ -77,7 +78,7 @@ def import_(
     _check_format(format_, (*FILES, *TALKS))
     columns = _mapping(column)
     placing = Placing(split, split_column, group_column, time_column, columns)
-    with _at_hand(data, format_) as path:
+    with _all_or_nothing(), _at_hand(data, format_) as path:
         if preview:
             _preview(task, path, placing, format_)
         elif format_ in TALKS:
@@ -85,7 +86,7 @@ def import_(
                 fail(f"--format {format_} has no columns; only --split says where its rows go")
             _say_all(_recordings(task, store, path, format_, model, split), path, data)
         else:
-            with open_store(store) as opened:
+            with _to_fill(store) as opened:
                 lines = import_examples(
                     opened,
                     task,
@@ -112,7 +113,7 @@ def import_labels(
 ) -> None:
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
     _check_format(format_, (*FILES, *TALKS))
-    with _at_hand(labels, format_) as path:
+    with _all_or_nothing(), _at_hand(labels, format_) as path:
         _say_all(_recordings(task, store, path, format_, model, split), path, labels)
 
 
@@ -190,6 +191,32 @@ def _mapping(column: list[str] | None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Ctrl-C is one line and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("stopped; nothing was imported", status=130)
+
+
+@contextlib.contextmanager
+def _to_fill(path: Path) -> Iterator[Store]:
+    """The store at `path`; one that this call made is gone again where nothing was imported."""
+    there, empty = path.exists(), False
+    try:
+        with open_store(path) as opened:
+            try:
+                yield opened
+            except BaseException:
+                held = "select 1 from examples union all select 1 from runs limit 1"
+                empty = not there and not opened.connection.read(held)
+                raise
+    finally:
+        for ending in ("", "-wal", "-shm", "-journal") if empty else ():
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def _at_hand(data: Path, format_: str | None) -> Iterator[Path]:
     """The file itself; for `-` a temporary one that holds what standard input gave."""
     from ..store.connection import StoreError
@@ -225,7 +252,7 @@ def _recordings(
     from .importing import import_recordings
 
     loaded = load_task(task)
-    with open_store(store) as opened:
+    with _to_fill(store) as opened:
         run, lines = import_recordings(
             opened, loaded, path, format=_of_files(format_), model=model, split=split
         )

@@ -30,7 +30,8 @@ SHOWN = 5
 class Placing:
     """What decides where the rows go: one split for all, or the columns that say it.
 
-    `columns` are the person's own, somebody's column -> an input or answer path of the task.
+    `columns` are the person's own, somebody's column -> an input or answer path of the task. The
+    split is kept in small letters. Raises StoreError where its name is empty.
     """
 
     split: str | None = None
@@ -38,6 +39,9 @@ class Placing:
     group_column: str | None = None
     time_column: str | None = None
     columns: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "split", _split_named(self.split))
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def import_examples(
         lines.append(f"{source}: gold filled in for {added.gold_filled} of the known examples")
     if added.gold_differs:
         lines.append(f"{source}: {added.gold_differs} known examples have another gold; it is kept")
-    return [*lines, *refusals(source, found.left_out), *found.notes]
+    moved = _beside_their_group(source, added.split_of_group)
+    return [*lines, *moved, *refusals(source, found.left_out), *found.notes]
 
 
 def import_rows(
@@ -116,7 +121,7 @@ def preview_import(
 
 def preview_recordings(task: Task, data: Any, *, format: str, split: str | None = None) -> Preview:
     """The same of a provider's file. Raises StoreError."""
-    refused = Refusals()
+    split, refused = _split_named(split), Refusals()
     numbered = itertools.islice(provider_rows(data), SAMPLE)
     found = list(_from_provider(task, numbered, format, split, refused))
     return Preview(
@@ -145,7 +150,7 @@ def import_recordings(
     first row. Returns the run and lines that say which rows were left out: only a provider's file
     may have some. Raises StoreError where no row can be used.
     """
-    refused = Refusals()
+    split, refused, added = _split_named(split), Refusals(), Counter[str]()
     rows: Iterator[tuple[Example, Mapping[str, Any]]]
     if format in PROVIDERS:
         rows = _from_provider(task, provider_rows(data), str(format), split, refused)
@@ -157,8 +162,10 @@ def import_recordings(
     if first is None:
         raise StoreError(f"{_named(data)} has no usable row{_the_first(refused)}")
     named = model or first[1].get("model") or format or "recorded"
-    run = record_labels(task, store, itertools.chain([first], rows), model=str(named))
-    return run, refusals(_named(data), refused)
+    every = itertools.chain([first], rows)
+    run = record_labels(task, store, every, model=str(named), added=added)
+    moved = _beside_their_group(_named(data), added["split_of_group"])
+    return run, [*moved, *refusals(_named(data), refused)]
 
 
 def refusals(source: str, refused: Refusals) -> list[str]:
@@ -167,6 +174,17 @@ def refusals(source: str, refused: Refusals) -> list[str]:
     shown = [f"{source} row {number} left out: {reason}" for number, reason in first]
     more = refused.count - len(shown)
     return [*shown, f"{source}: {more} more rows left out"] if more else shown
+
+
+def _split_named(split: str | None) -> str | None:
+    if split is not None and not split.strip():
+        raise StoreError("--split is empty; name one, such as train or test")
+    return split and split.strip().lower()
+
+
+def _beside_their_group(source: str, count: int) -> list[str]:
+    said = f"{source}: {count} rows went into the split where the store has their group"
+    return [said] if count else []
 
 
 def _examples(task: Task, rows: Iterable[Mapping[str, str]], data: Any, placing: Placing) -> Import:

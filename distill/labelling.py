@@ -264,7 +264,7 @@ def thought_fields(task: Task, thought: Thought) -> dict[str, Any]:
         "answer": task.answer_json(thought.answer),
         "confidence": dict(thought.confidence) if thought.confidence else None,
         "votes": {path: dict(counts) for path, counts in (thought.votes or {}).items()} or None,
-        "details": _shown(thought.details) if thought.details else None,
+        "details": without_keys(thought.details) if thought.details else None,
     }
 
 
@@ -276,23 +276,23 @@ def storable(text: str) -> str:
 def one_line(error: BaseException) -> str:
     """An exception as one line of at most 300 characters, without what looks like a key."""
     text = " ".join(storable(str(error)).split())
-    return f"{type(error).__name__}: {_without_keys(text)}"[:300]
+    return f"{type(error).__name__}: {_hidden(text)}"[:300]
 
 
-def _without_keys(text: str) -> str:
+def _hidden(text: str) -> str:
     for name, value in os.environ.items():
         if re.search(r"KEY|TOKEN|SECRET", name, re.IGNORECASE) and len(value) >= 8:
             text = text.replace(value, "***")
     return _KEY.sub("***", text)
 
 
-def _shown(value: Any) -> Any:
+def without_keys(value: Any) -> Any:
     """JSON data as it may be stored: providers' errors and tools' results can hold keys."""
     if isinstance(value, str):
-        return _without_keys(storable(value))
+        return _hidden(storable(value))
     if isinstance(value, Mapping):
-        return {storable(str(key)): _shown(part) for key, part in value.items()}
-    return [_shown(part) for part in value] if isinstance(value, list | tuple) else value
+        return {storable(str(key)): without_keys(part) for key, part in value.items()}
+    return [without_keys(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _reply_text(message: AIMessage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ from ..store.columns import class_of
 from ..store.recording import add_recordings
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from .labelling import storable, thought_fields
-from .runs import describe_run, now, start
+from .labelling import thought_fields, without_keys
+from .runs import RECORDED, describe_run, now, start
 
 KEPT = (
     "attempts",
@@ -23,6 +24,7 @@ KEPT = (
     "reasoning_tokens",
     "cost",
     "seconds",
+    "confidence",
     "votes",
     "details",
 )
@@ -34,17 +36,22 @@ def record_labels(
     rows: Iterable[tuple[Example, Mapping[str, Any]]],
     *,
     model: str,
+    added: Counter[str] | None = None,
 ) -> Run:
     """Store what `model` said elsewhere as the task's teacher run; what is there already stays.
 
     Each row is an example and what was recorded for it: `answer` (JSON data, or None), `reasoning`
     and `raw` where there are any; `native_reasoning`, what the model thought by itself, is the
     reasoning where there is no other and it fits. An answer that does not fit the schema is a
-    record with an error. All rows are stored or, where anything is raised, none.
+    record with an error. In errors and details, keys are struck out. `created` is the row's own,
+    or else now. The run says that it was recorded; with which words is not known. All rows are
+    stored or, where anything is raised, none; `added` counts their examples, as `add_recordings`
+    does.
     """
-    run = describe_run(task, role="teacher", name="teacher", model=model, target="reason_label")
+    facts: dict[str, Any] = {"role": "teacher", "name": "teacher", "target": "reason_label"}
+    run = describe_run(task, model=model, strategy=RECORDED, **facts)
     pairs = ((example, _recorded(task, run, example, output)) for example, output in rows)
-    add_recordings(store, run, pairs, finished=now())
+    add_recordings(store, run, pairs, finished=now(), added=added)
     return start(task, store, run)
 
 
@@ -61,13 +68,16 @@ def _in_the_tasks_words(task: Task, answer: Mapping[str, Any]) -> dict[str, Any]
 
 def _recorded(task: Task, run: Run, example: Example, output: Mapping[str, Any]) -> Record:
     told = {name: output[name] for name in KEPT if output.get(name) is not None}
+    if "details" in told:
+        told["details"] = without_keys(told["details"])
+    raw = output.get("raw")
     answered = {name: v for name, v in _answered(task, output).items() if v is not None}
     return Record(
         run=run.id,
         example=example.id,
-        raw=output.get("raw"),
+        raw=without_keys(raw) if raw and raw == output.get("error") else raw,
         model=output.get("model") or run.model,
-        created=now(),
+        created=output.get("created") or now(),
         **{**told, **answered},
     )
 
@@ -76,7 +86,8 @@ def _answered(task: Task, output: Mapping[str, Any]) -> dict[str, Any]:
     """The Record fields that say what was answered, or why nothing was."""
     answer = output.get("answer")
     if answer is None:
-        return {"error": str(output.get("error") or "the recorded output has no answer")}
+        error = str(output.get("error") or "the recorded output has no answer")
+        return {"error": without_keys(error), "reasoning": output.get("reasoning")}
     data = _in_the_tasks_words(task, answer)
     reasoning, native = output.get("reasoning"), output.get("native_reasoning")
     if reasoning and task.reasoning:
@@ -87,4 +98,4 @@ def _answered(task: Task, output: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return thought_fields(task, task.thought(data))
     except TaskError as error:
-        return {"error": storable(str(error))}
+        return {"error": without_keys(str(error))}

@@ -16,6 +16,8 @@ from ..store.provenance import save_words
 from ..store.rows import Run, run_id
 from ..store.store import Store
 
+RECORDED = "recorded"  # the strategy of answers from elsewhere: their words are not known
+
 
 def describe_run(
     task: Task,
@@ -28,6 +30,7 @@ def describe_run(
     parameters: Mapping[str, Any] | None = None,
 ) -> Run:
     """The Run of `model` answering `task`; its id is the content address of all that decides it."""
+    said = task.student_words if role == "student" else task.teacher_words
     named = model if isinstance(model, str) else model_name(model)
     facts = dict(parameters or {})
     if not isinstance(model, str):
@@ -38,11 +41,12 @@ def describe_run(
         "model": named,
         "strategy": strategy,
         "target": target,
-        "words": task.student_words if role == "student" else task.teacher_words,
+        "words": "" if strategy == RECORDED else said,
         "answers": task.answers,
         "parameters": facts,
     }
-    return Run(id=run_id(**identity), name=name, **identity, versions=versions(), started=now())
+    asked_by = {} if strategy == RECORDED else versions()
+    return Run(id=run_id(**identity), name=name, **identity, versions=asked_by, started=now())
 
 
 def start(task: Task, store: Store, run: Run) -> Run:

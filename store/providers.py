@@ -25,7 +25,7 @@ _PAGES = ("data", "runs")  # where a server's reply holds the list
 class Said:
     """One question and its reply: `messages` before the reply, or `inputs` and `outputs` by name.
 
-    `fields` are Record fields: model, tokens, cost, seconds, error, details.
+    `fields` are Record fields: model, tokens, cost, seconds, created, error, details.
     """
 
     messages: tuple[Message, ...] = ()
@@ -72,6 +72,11 @@ def _completion(row: Mapping[str, Any]) -> Said:
     asked = first_of(row, "request", "input", "body")
     request = asked if isinstance(asked, dict) else row
     request = as_dict(request.get("body")) or request
+    if request is row and "custom_id" in row and "messages" not in row:
+        raise RefusedRow(
+            "is a line of a batch's output, which holds no prompt; put its line of the batch's "
+            "input, of the same custom_id, under request"
+        )
     messages = messages_in(
         next((v for v in (request.get("messages"), row.get("messages"), asked) if v), None)
     )
@@ -122,9 +127,11 @@ def _is_batch(value: Any) -> bool:
 
 def _said(row: Mapping[str, Any], messages: Sequence[Message], reply: Message | None) -> Said:
     fields: dict[str, Any] = _counts(row)
-    for name, longest in (("model", 200), ("error", 300)):
+    for name, longest in (("model", 200), ("error", None)):  # keys in a cut error would stay
         if isinstance(row.get(name), str) and row[name].strip():
             fields[name] = " ".join(row[name].split())[:longest]
+    if (created := _created(row)) is not None:
+        fields["created"] = created
     if (seconds := _seconds(row)) is not None:
         fields["seconds"] = seconds
     if reply is not None and (raw := _raw(reply)):
@@ -188,6 +195,20 @@ def _seconds(row: Mapping[str, Any]) -> float | None:
         )
         return max(0.0, (end - start).total_seconds())
     except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def _created(row: Mapping[str, Any]) -> str | None:
+    """When the answer was there, in UTC: a LangSmith run's end or start, or seconds since 1970."""
+    told = first_of(row, "end_time", "created", "created_at", "start_time")
+    try:
+        if type(told) in (int, float):
+            time = datetime.datetime.fromtimestamp(told, datetime.UTC)
+        else:
+            time = datetime.datetime.fromisoformat(str(told))
+            time = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+        return time.astimezone(datetime.UTC).isoformat(timespec="seconds")
+    except (ValueError, TypeError, OverflowError, OSError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from .rows import Example, Record, Run
@@ -16,20 +17,27 @@ _NEEDS_NO_ANSWER = (
 
 
 def add_recordings(
-    store: Store, run: Run, pairs: Iterable[tuple[Example, Record]], *, finished: str
+    store: Store,
+    run: Run,
+    pairs: Iterable[tuple[Example, Record]],
+    *,
+    finished: str,
+    added: Counter[str] | None = None,
 ) -> int:
     """Remember a run with its examples and records, all or none; how many records are new.
 
     What the run has answered already stays. The pairs are taken one at a time, so there may be any
-    number; the file is locked for other writers until the last one. Raises StoreError.
+    number; the file is locked for other writers until the last one. `added` counts the examples
+    as `add_example` names them. Raises StoreError.
     """
     new = 0
+    counts = Counter[str]() if added is None else added
     runs: dict[str, tuple[int | None, str | None]] = {}
     with store.connection.writing() as connection:
         connection.execute(insert_into("runs", Run, "on conflict (id) do nothing"), values_of(run))
         cursor = connection.cursor()
         for example, record in pairs:
-            add_example(cursor, example)
+            counts[add_example(cursor, example)] += 1
             known = {"run": run.id, "task": example.task, "example": example.id}
             if cursor.execute(_NEEDS_NO_ANSWER, known).fetchone() is None:
                 new += cursor.execute(

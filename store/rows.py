@@ -37,7 +37,8 @@ class Example(Row):
 class Run(Row):
     """One chain over examples. `id` is `run_id(...)`: the same chain asked again is the same run.
 
-    `words` is the fingerprint of the prompt that is said, `answers` that of the answer schema.
+    `words` is the fingerprint of the prompt that is said, empty where that is not known (answers
+    recorded elsewhere); `answers` is that of the answer schema.
     """
 
     id: str

@@ -33,13 +33,15 @@ class Added(Row):
     """What `add_examples` did, in rows: `new` ones, and ones `known` before.
 
     Of the known, `gold_filled` had no gold and now have; `gold_differs` came with another gold
-    than the one they have, which was kept.
+    than the one they have, which was kept. Of the new, `split_of_group` went where the task has
+    their group, not where they asked to.
     """
 
     new: int
     known: int
     gold_filled: int
     gold_differs: int
+    split_of_group: int = 0
 
 
 class Store:
@@ -71,6 +73,7 @@ class Store:
     def add_examples(self, examples: Iterable[Example]) -> Added:
         """Remember examples, all or none. A known one keeps its split, and its gold if it has one.
 
+        A new one of a group that the task has goes into the split where that is.
         Two examples are the same where task and id are. They are taken one at a time, so there may
         be any number; the file is locked for other writers until the last one.
         """
@@ -80,6 +83,7 @@ class Store:
             for example in examples:
                 counts[add_example(cursor, example)] += 1
         counts["known"] += counts["gold_filled"] + counts["gold_differs"]
+        counts["new"] += counts["split_of_group"]
         return Added(**counts)
 
     def examples(
@@ -233,8 +237,9 @@ class Store:
 
 def add_example(cursor: sqlite3.Cursor, example: Example) -> str:
     """Which field of Added this example counts in."""
+    asked, example = example, _beside_its_group(cursor, example)
     if cursor.execute(INSERT_EXAMPLE, cells_of(example)).rowcount:
-        return "new"
+        return "new" if example is asked else "split_of_group"
     if example.gold is None:
         return "known"
     values = values_of(example)
@@ -244,3 +249,14 @@ def add_example(cursor: sqlite3.Cursor, example: Example) -> str:
         cursor.execute("update examples set gold = :gold where task = :task and id = :id", values)
         return "gold_filled"
     return "known" if json.loads(gold) == json.loads(values["gold"]) else "gold_differs"
+
+
+def _beside_its_group(cursor: sqlite3.Cursor, example: Example) -> Example:
+    """The example in the split where the task has its group."""
+    if example.group is None:
+        return example
+    select = 'select split from examples where task = ? and "group" = ? limit 1'
+    found = cursor.execute(select, (example.task, example.group)).fetchone()
+    if found is None or found["split"] == example.split:
+        return example
+    return example.model_copy(update={"split": found["split"]})

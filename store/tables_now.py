@@ -50,6 +50,7 @@ MOVE_RECORDS = (
 EXAMPLES = (
     "alter table examples add column gold_by text",
     "create index examples_by_task on examples (task, position)",
+    'create index examples_by_group on examples (task, "group", split) where "group" is not null',
 )
 
 # The text behind a fingerprint of runs.words or runs.answers, kept once.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +101,7 @@ def test_a_dash_is_standard_input_in_the_format_that_it_looks_like(run, content,
 def test_standard_input_that_is_broken_is_named_and_leaves_no_row(run):
     with pytest.raises(StoreError, match=r"^standard input, line 3: has 2 cells"):
         run("import", "-", stdin=b"text\na\nb,c\n")
-    assert stored() == []
+    assert not Path("understudy.db").exists()
 
 
 def test_the_splits_of_a_datasets_folder_are_kept_unless_told_otherwise(run):
@@ -178,4 +182,48 @@ def test_a_preview_of_a_providers_file_shows_its_answers(run):
     status, out = run("import", "runs.jsonl", "--format", "langsmith", "--preview")
     assert status == 0
     assert '{"why": "so", "mood": "good"}' in out
+    assert not Path("understudy.db").exists()
+
+
+def test_a_refused_import_leaves_no_new_store_and_an_old_one_as_it_was(run):
+    Path("empty.csv").write_text("text\n\n")
+    Path("broken.jsonl").write_text('{"text": "a", "answer": null}\n{"text"\n')
+    Path("data.csv").write_text("text\na\n")
+    refused = (
+        ("import", "empty.csv"),
+        ("import", "broken.jsonl", "--format", "completions"),
+        ("import-labels", "broken.jsonl", "--model", "m"),
+    )
+    for there in (False, True):
+        for arguments in refused:
+            with pytest.raises(StoreError):
+                run(*arguments)
+            assert [path.name for path in Path().glob("understudy.db*")] == (
+                ["understudy.db"] if there else []
+            )
+        run("import", "data.csv", "--split", "train")
+        assert stored() == [("a", "train", None)]
+
+
+@pytest.mark.parametrize("command", [("import",), ("import-labels", "--model", "m")])
+def test_ctrl_c_during_an_import_is_one_line(run, command):
+    os.mkfifo("slow.jsonl")  # opening it waits for the import
+
+    def writes_and_presses() -> None:
+        with Path("slow.jsonl").open("wb") as file:
+            file.write(b'{"text": "a", "answer": null}\n' * 10)
+            file.flush()
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)
+            pressed.wait(20)
+
+    pressed = threading.Event()
+    thread = threading.Thread(target=writes_and_presses)
+    thread.start()
+    try:
+        status, out = run(*command, "slow.jsonl")
+    finally:
+        pressed.set()
+        thread.join()
+    assert (status, out) == (130, "understudy: stopped; nothing was imported\n")
     assert not Path("understudy.db").exists()

@@ -106,7 +106,9 @@ def test_labelling_recording_and_evaluating_keep_the_words(tiny_task: Task):
     }
     with Store(":memory:") as store:
         recorded = record_labels(tiny_task, store, [(asked, output)], model="elsewhere")
-        assert "reasoning first" in str(words(store, recorded.words))
+        assert (recorded.words, recorded.strategy, recorded.versions) == ("", "recorded", {})
+        assert words(store, recorded.words) is None
+        assert "mood" in str(words(store, recorded.answers))
         reworded = dataclasses.replace(
             tiny_task, prompt=ChatPromptTemplate.from_messages([("human", "And {sentence}?")])
         )
