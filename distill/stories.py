@@ -40,8 +40,7 @@ def print_story(story: Mapping[str, Any]) -> None:
         + (f" (calls itself {record['model']})" if record["model"] else ""),
         "how": f"strategy {run['strategy']}, target {run['target']}",
         "parameters": _json(run["parameters"]),
-        "when": f"{record['created']} (run started {run['started']}, "
-        + (f"finished {run['finished']})" if run["finished"] else "not finished)"),
+        "when": _when(record, run),
         "cost": _cost(record),
         "confidence": _json(record["confidence"]),
         "votes": _json(record["votes"]),
@@ -206,6 +205,13 @@ def _gold(example: Mapping[str, Any]) -> str:
     return f"{json.dumps(example['gold'], ensure_ascii=False)} ({by})"
 
 
+def _when(record: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    if run["strategy"] == "recorded":
+        return f"{record['created']} (recorded elsewhere, first imported {run['started']})"
+    finished = f"finished {run['finished']}" if run["finished"] else "not finished"
+    return f"{record['created']} (run started {run['started']}, {finished})"
+
+
 def _cost(record: Mapping[str, Any]) -> str:
     attempts = record["attempts"]
     told = [f"{attempts} attempt{'s' if attempts != 1 else ''}", f"{record['seconds']:.2f} s"]
@@ -217,6 +223,8 @@ def _cost(record: Mapping[str, Any]) -> str:
 
 
 def _words(words: Mapping[str, Any]) -> str:
+    if not words["fingerprint"]:
+        return "not known: the answer was recorded elsewhere"
     return f"{words['fingerprint']}\n{_spoken(words['text'])}"
 
 
