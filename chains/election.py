@@ -58,16 +58,11 @@ def elect(
     thought, unsupported = _combined(task, thoughts[best], answers[best], winners, best)
     if unsupported is None:
         winners = {path: _of(best, said) for path, said in opinions.items()}
-    details = {
-        **(thoughts[best].details or {}),
-        "abstentions": [_line(failure) for failure in failures],
-        "unsupported": unsupported,
-    }
     return replace(
         thought,
         confidence={path: len(won.voters) / len(ballots) for path, won in winners.items()},
         votes={path: _split(said) for path, said in opinions.items()},
-        details={name: value for name, value in details.items() if value} or None,
+        details=_details(thoughts[best], failures, unsupported),
     )
 
 
@@ -124,6 +119,15 @@ def _combined(
         return task.thought(data), differing
     except TaskError:
         return best, None
+
+
+def _details(
+    best: Thought, failures: Sequence[Exception], unsupported: list[str] | None
+) -> dict[str, Any] | None:
+    """The best ballot's details with what the count adds; None where there is nothing to say."""
+    abstentions = [_line(failure) for failure in failures]
+    told = {**(best.details or {}), "abstentions": abstentions, "unsupported": unsupported}
+    return {name: value for name, value in told.items() if value} or None
 
 
 def _put(data: dict[str, Any], path: str, value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import DEFAULT_STORE, SAMPLE_TASK, StoreOption, TaskOption, open_store, say
+from .options import DEFAULT_STORE, SAMPLE_TASK, StoreOption, TaskOption, open_store, say, stoppable
 
 if TYPE_CHECKING:
     from ..chains.task import Task
@@ -42,7 +42,7 @@ def curate_(
     from ..chains.loading import load_task
     from .curation import check_rule, curate
 
-    with open_store(store, create=False) as opened:
+    with open_store(store, create=False) as opened, stoppable():
         loaded = load_task(task)
         for name in (*(rule or ()), *(exclude or ()), *(include or ()), *(clear or ())):
             check_rule(name)

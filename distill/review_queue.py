@@ -6,11 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ..chains.election import same
 from ..chains.task import Task, value_at
 from ..store.flags import flags
 from ..store.reviews import corrections
-from ..store.rows import Flag, Record
+from ..store.rows import Example, Flag, Record
 from ..store.store import Store
 from .evaluation import teaching_run
 
@@ -37,8 +39,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Signs:
-    """What the signals look at in one row: the teacher's record, the student's, the findings."""
+    """What the signals look at in one row: its gold, who said what, the findings.
 
+    `gold` is as it came with a file: what a person decided here is settled.
+    """
+
+    gold: Mapping[str, Any] | None
     record: Record
     student: Record | None
     findings: Mapping[str, Flag]
@@ -63,7 +69,10 @@ def review_queue(
             if flag.run in (None, run.id):  # what another teacher said wrong is no matter here
                 findings[flag.example][rule] = flag
     found = [
-        _entry(task, Signs(record, students.get(example.id), findings.get(example.id, {})))
+        _entry(
+            task,
+            Signs(_given(example), record, students.get(example.id), findings.get(example.id, {})),
+        )
         for example, record in store.iter_pairs(run.id, split=split)
         if record.answer is not None and example.id not in done
     ]
@@ -76,11 +85,27 @@ def _entry(task: Task, signs: Signs) -> Entry:
     return Entry(signs.record.example, 1 - rest, tuple(text for _, text in found))
 
 
+def _given(example: Example) -> Mapping[str, Any] | None:
+    return example.gold if example.gold_by is None else None
+
+
 def _newest_student(task: Task, store: Store) -> Mapping[str, Record]:
     for run in store.runs(task=task.name, role="student"):
         if run.answers == task.answers and (records := store.records(run.id)):
             return {record.example: record for record in records}
     return {}
+
+
+def gold_differs(task: Task, signs: Signs) -> Reason | None:
+    """The gold that came with the data is another answer: one of the two is wrong."""
+    for path in task.paths:
+        gold, taught = value_at(signs.gold, path), value_at(signs.record.answer, path)
+        if gold is None or same(task, path, gold, taught):  # a file may say some paths only
+            continue
+        if path in task.labels:
+            return (0.95, f"{path}: gold says {gold}, the teacher {taught}")
+        return (0.95, f"{path}: gold says another value than the teacher")
+    return None
 
 
 def votes_split(_: Task, signs: Signs) -> Reason | None:
@@ -145,6 +170,7 @@ def _least(confidence: Mapping[str, float] | None) -> tuple[str, float]:
 
 
 SIGNALS: tuple[Callable[[Task, Signs], Reason | None], ...] = (
+    gold_differs,
     votes_split,
     student_disagrees,
     student_unsure,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -396,6 +398,25 @@ def test_the_command_prints_a_table_and_turns_filters_on_and_off(news_store, cap
         assert "rationale_empty" not in flag_counts(store, news.name)
 
 
+def test_ctrl_c_during_curate_is_one_line(news_store):
+    source = news_store.with_name("task.py")
+    source.write_text("from understudy.examples.news.task import task\nprint('read', flush=True)\n")
+    command = ["curate", "--task", f"{source}:task", "--store", str(news_store)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "understudy.distill.cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "read\n"
+    process.send_signal(signal.SIGINT)  # the rules' libraries alone take longer to load
+    rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (130, "")
+    assert errors.startswith("understudy: stopped; ")
+    assert len(errors.splitlines()) == 1
+
+
 def test_the_command_refuses_an_unknown_rule_and_changes_nothing(news_store):
     with pytest.raises(StoreError, match="no curation rule odd"):
         curate_(store=news_store, exclude=["rationale_empty", "odd"])
@@ -404,8 +425,6 @@ def test_the_command_refuses_an_unknown_rule_and_changes_nothing(news_store):
 
 
 def test_curation_is_imported_without_heavy_libraries():
-    import subprocess
-
     heavy = ("numpy", "sklearn", "datasketch", "torch")
     code = (
         "import sys, understudy.distill.curation, understudy.distill.review_queue, "

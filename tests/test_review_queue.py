@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from understudy.chains import Task
 from understudy.distill.labelling import LabellingError
@@ -118,6 +120,49 @@ def test_a_reasoning_against_its_answer_and_duplicates_in_conflict_come_early(st
         ("c", "mood: the reasoning names Alegria, the answer Medo"),
         ("b", "mood: a duplicate has another label"),
         ("a",),
+    ]
+
+
+def test_gold_from_a_file_against_the_teacher_comes_first_and_says_so(store, tiny_task):
+    for name in "abc":
+        say(store, "t", name)
+    golds = {"a": {"mood": "Medo"}, "b": {"mood": "Alegria", "urgent": True}, "c": {"mood": None}}
+    with store.connection.writing() as connection:
+        for name, gold in golds.items():
+            said = (json.dumps(gold), IDS[name])
+            connection.execute("update examples set gold = ? where id = ?", said)
+    found = review_queue(tiny_task, store)
+    assert [(SENTENCES[e.example], *e.reasons) for e in found] == [
+        ("b", "mood: gold says Alegria, the teacher Medo"),
+        ("a",),
+        ("c",),
+    ]
+    with store.connection.writing() as connection:
+        connection.execute("update examples set gold_by = 'Ana'")  # as an exported file brings it
+    assert [entry.reasons for entry in review_queue(tiny_task, store)] == [()] * 3
+
+
+def test_a_gold_text_that_says_nearly_the_same_is_no_sign(store, tiny_task):
+    class Free(BaseModel):
+        summary: str
+
+    task = Task(name="tiny", schema=Free, prompt=tiny_task.prompt)
+    start(store, task, "t2", "teacher")
+    for name, gold in (
+        ("a", "The market rose today"),
+        ("b", "Rain"),
+        ("c", "the market rose today"),
+    ):
+        answer = {"summary": "The market rose today"}
+        store.add_record(Record(run="t2", example=IDS[name], answer=answer, created="2026"))
+        with store.connection.writing() as connection:
+            said = (json.dumps({"summary": gold}), IDS[name])
+            connection.execute("update examples set gold = ? where id = ?", said)
+    found = review_queue(task, store)
+    assert [(SENTENCES[e.example], *e.reasons) for e in found] == [
+        ("b", "summary: gold says another value than the teacher"),
+        ("a",),
+        ("c",),
     ]
 
 
