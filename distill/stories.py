@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from ..store.search import Found
 
 LONGEST = 2000  # characters of one text that a story shows; --json has all
+# What `stats` shows at 80 columns; --json has all.
+_WHO = ("run", "name", "role", "task", "model")
+_TOOK = {
+    "run": "run",
+    "rows": "rows",
+    "failed": "failed",
+    "attempts": "asked",
+    "input_tokens": "tokens in",
+    "output_tokens": "tokens out",
+    "cost": "US$",
+    "seconds": "seconds",
+}
+_TAUGHT = ("number", "name", "target", "run", "lessons", "created", "folder")
+_SHORT = 10  # characters: a column of cells that are no longer is not broken
 _JOINERS = "\u200c\u200d"  # writing and emoji need them
 
 
@@ -83,11 +97,18 @@ def print_overview(found: Mapping[str, Any]) -> None:
         for split in found["examples"]
     ]
     _print_all(console, "examples", splits)
-    _print_all(console, "runs", [_renamed(run) for run in found["runs"]])
+    runs = [{**run, "run": run["run"][:8]} for run in found["runs"]]  # as `why` takes it
+    _print_all(console, "runs", [{name: run[name] for name in _WHO} for run in runs])
+    _print_all(
+        console, "what they took", [{_TOOK[name]: run[name] for name in _TOOK} for run in runs]
+    )
     _print_all(console, "flags", found["flags"])
     _print_all(console, "reviews", found["reviews"])
-    _print_all(console, "trainings", found["trainings"])
-    _print_all(console, "terms", found["terms"])
+    trainings = [
+        {**one, "run": one["run"][:8], "created": one["created"][:10]} for one in found["trainings"]
+    ]
+    _print_all(console, "trainings", [{name: one[name] for name in _TAUGHT} for one in trainings])
+    _print_all(console, "terms", [{**one, "noted": one["noted"][:10]} for one in found["terms"]])
 
 
 def print_found(found: Sequence[Found]) -> None:
@@ -111,19 +132,6 @@ def print_terms(found: Sequence[Terms], *, model: str | None) -> None:
     _console().print(table if found else Text(f"nothing is noted of the terms{whom}"))
 
 
-def _renamed(run: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's totals under names that leave room for the figures."""
-    short = {
-        "input_tokens": "in",
-        "output_tokens": "out",
-        "cached_tokens": "cached",
-        "reasoning_tokens": "thought",
-        "attempts": "asked",
-        "cost": "US$",
-    }
-    return {short.get(name, name): value for name, value in run.items()}
-
-
 def _print_all(console: Console, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.text import Text
 
@@ -132,8 +140,11 @@ def _print_all(console: Console, title: str, rows: Sequence[Mapping[str, Any]]) 
         return
     known = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     table = _grid(*known, title=title)
-    for row in rows:
-        _row(table, *(_cell(row[name]) for name in known))
+    cells = [[_cell(row[name]) for name in known] for row in rows]
+    for column, texts in zip(table.columns, zip(*cells, strict=True), strict=True):
+        column.no_wrap = max(map(len, texts)) <= _SHORT
+    for line in cells:
+        _row(table, *line)
     console.print(table)
 
 

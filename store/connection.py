@@ -116,13 +116,18 @@ class Connection:
         if self.read_only:
             if lacking:
                 raise StoreError(
-                    f"{self.path} is of an older version; open it once for writing, which copies "
-                    "it and brings it up to date"
+                    f"{self.path} is of an older version; {self._writable_place()}open it once "
+                    "for writing, which copies it and brings it up to date"
                 )
             return
         self._choose_journal(drive)
         if lacking:
             self._migrate()
+
+    def _writable_place(self) -> str:
+        places = (self.path, Path(self.path).absolute().parent)
+        able = all(os.access(place, os.W_OK) for place in places)
+        return "" if able else "copy it to where you can write, and there "
 
     def _lacks_tables(self) -> bool:
         applied = schema.applied_steps(self._connection)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .connection import StoreError
 from .meanings import COLUMNS, TABLES, VIEWS
 
 # Each is fixed SQL with named values and finds its rows through an index (cross join: in this
@@ -70,6 +71,7 @@ QUERIES: dict[str, tuple[str, str, str]] = {
         "left join terms t on t.model = u.model where u.role = 'teacher' group by u.model",
     ),
 }
+_TITLE = "Understudy store"  # also tells a file that this module wrote
 _SEARCHED = {
     "examples": {"fts_table": "examples_fts", "fts_pk": "position"},
     "records": {"fts_table": "records_fts", "fts_pk": "number"},
@@ -102,15 +104,20 @@ def metadata(name: str) -> dict[str, Any]:
         for query, (title, description, sql) in QUERIES.items()
     }
     return {
-        "title": "Understudy store",
+        "title": _TITLE,
         "description": "Examples, runs, and what was answered, by whom, from which words.",
         "databases": {name: {"tables": tables, "queries": queries}},
     }
 
 
 def write_metadata(store: Path) -> Path:
-    """Write the metadata beside the store, for its owner alone; returns the file's path."""
+    """Write the metadata beside the store, for its owner alone; returns the file's path.
+
+    Raises StoreError where a file is there that this did not write.
+    """
     path = store.with_name(f"{store.stem}.metadata.json")
+    if os.path.lexists(path) and not _is_ours(path):
+        raise StoreError(f"{path} is not one that understudy wrote, and stays; move it away")
     text = json.dumps(metadata(store.stem), indent=2, ensure_ascii=False)
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
@@ -119,3 +126,11 @@ def write_metadata(store: Path) -> Path:
         file.write(text + "\n")
     part.replace(path)
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(held, dict) and held.get("title") == _TITLE

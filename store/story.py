@@ -12,6 +12,7 @@ from .statements import values_of
 from .store import Store
 
 NAMED = 5  # candidates that an error names
+SHORTEST = 3  # characters that begin an id; fewer would mean anybody
 _LAST = "\U0010ffff"  # no id goes on behind it
 _SPLIT_UP = {"inputs", "gold", "gold_before", "parameters", "versions", "detail"} | {
     "answer",
@@ -25,8 +26,8 @@ def find_records(store: Store, asked: str) -> list[int]:
     """The numbers of the records that `asked` names, in the order of their runs.
 
     It is a record's number, RUN:EXAMPLE with beginnings of both ids, or an example's id or the
-    beginning of one, for all its records. Raises StoreError, one line that names candidates, where
-    nothing or more than one thing is meant.
+    beginning of one, for all its records; a beginning has SHORTEST characters or more. Raises
+    StoreError, one line that names candidates, where nothing or more than one thing is meant.
     """
     asked = asked.strip()
     if asked.isascii() and asked.isdigit() and len(asked) < 19:
@@ -128,7 +129,8 @@ def _of_example(store: Store, asked: str) -> list[int]:
 
 
 def _range(prefix: str) -> dict[str, Any]:
-    return {"from": prefix, "to": prefix + _LAST, "most": NAMED + 1}
+    end = _LAST if len(prefix) >= SHORTEST else "\1"  # shorter: only the very id
+    return {"from": prefix, "to": prefix + end, "most": NAMED + 1}
 
 
 def _only(rows: list[sqlite3.Row], *, what: str, asked: str, store: Store) -> sqlite3.Row:
@@ -136,6 +138,11 @@ def _only(rows: list[sqlite3.Row], *, what: str, asked: str, store: Store) -> sq
     exact = [row for row in rows if row["name"] == asked]
     if len(rows) == 1 or len(exact) == 1:
         return (exact or rows)[0]
+    if not rows and len(asked) < SHORTEST:
+        raise StoreError(
+            f"{store.path} has no {what} {asked!r}; give a record's number, RUN:EXAMPLE, or "
+            f"{SHORTEST} characters or more of an id"
+        )
     if not rows:
         raise StoreError(
             f"{store.path} has no {what} {asked[:80]!r}; give a record's number, RUN:EXAMPLE, "

@@ -417,6 +417,21 @@ def test_a_store_in_a_folder_where_nothing_can_be_written_is_read():
     assert (done.stdout.strip(), done.stderr) == ("10", "")
 
 
+def test_an_old_store_that_cannot_be_written_where_it_is_should_be_copied_first():
+    dump = (Path(__file__).parent / "stores" / "m001.sql").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        old = Path(name) / "old.db"
+        with contextlib.closing(sqlite3.connect(old)) as connection:
+            connection.executescript(dump)
+        old.chmod(0o444)
+        Path(name).chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", READER, old], capture_output=True, text=True, check=False
+        )
+        Path(name).chmod(0o755)
+    assert "copy it to where you can write, and there open it once for writing" in done.stderr
+
+
 def test_a_new_store_is_for_its_owner_alone(store, tmp_path):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert set(modes.values()) == {0o600}

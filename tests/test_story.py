@@ -138,10 +138,12 @@ def test_a_record_is_named_by_number_by_run_and_example_or_by_its_example(store)
         ("9" * 40, "no record or example"),
         ("zz", "no record or example 'zz'"),
         ("zz:aa", "no run 'zz'"),
-        (":aa", "begins more than one run: "),
+        (":aa", "no run ''; give a record's number"),
         ("teacher:zz", f"no record in run {samples.TEACHER.id} of an example 'zz'"),
-        ("teacher:", "begins more than one record in run"),
-        ("", "begins more than one record or example: "),
+        ("teacher:", "of an example ''; give a record's number, RUN:EXAMPLE, or 3 characters"),
+        ("", "no record or example ''; give a record's number, RUN:EXAMPLE, or 3 characters"),
+        ("0", "no record or example '0'; give a record's number, RUN:EXAMPLE, or 3 characters"),
+        (samples.IDS[0][:2], "or 3 characters or more of an id"),
         ("' or 1=1 --", "no record or example"),
     ],
 )
@@ -157,15 +159,30 @@ def test_an_ambiguous_beginning_names_candidates_and_says_that_there_are_more():
 
     with Store(":memory:") as store:
         store.start_run(samples.TEACHER)
-        names = [f"ab{number}" for number in range(9)]
+        names = [f"abc{number}" for number in range(9)]
         store.add_examples(
             Example(id=name, task="moods", split="s", inputs={"x": name}) for name in names
         )
         for name in names:
             store.add_record(Record(run=samples.TEACHER.id, example=name, created="2026"))
-        with pytest.raises(StoreError, match=r"ab0, ab1, ab2, ab3, ab4, \.\.\.; write more of it"):
-            find_records(store, "ab")
-        assert find_records(store, "ab7") == [8]
+        with pytest.raises(
+            StoreError, match=r"abc0, abc1, abc2, abc3, abc4, \.\.\.; write more of it"
+        ):
+            find_records(store, "abc")
+        assert find_records(store, "abc7") == [8]
+
+
+def test_an_id_that_is_shorter_than_a_beginning_is_found_by_its_whole_name():
+    from understudy.store import Example
+
+    with Store(":memory:") as store:
+        store.start_run(samples.TEACHER)
+        for name in ("x", "xy"):
+            store.add_examples([Example(id=name, task="moods", split="s", inputs={"x": name})])
+            store.add_record(Record(run=samples.TEACHER.id, example=name, created="2026"))
+        assert find_records(store, "x") == [1]
+        assert find_records(store, "teacher:x") == [1]
+        assert find_records(store, "xy") == [2]
 
 
 def test_the_same_input_in_two_tasks_gives_the_records_of_both(store):
@@ -187,7 +204,7 @@ def test_an_example_that_nobody_answered_is_said():
         store.start_run(samples.TEACHER)
         store.add_examples([Example(id="alone", task="moods", split="s", inputs={"x": "1"})])
         with pytest.raises(StoreError, match="example alone has no record"):
-            find_records(store, "al")
+            find_records(store, "alo")
 
 
 def test_why_prints_the_whole_story(call):
@@ -301,6 +318,41 @@ def test_stats_shows_the_totals(call, path):
         assert data == overview(store)
 
 
+def test_stats_breaks_no_word_at_80_columns(path):
+    task = "emotions-of-news"
+    with Store(path) as store:
+        for number in range(3):
+            named = f"by-a-teacher-{number}"
+            store.start_run(samples.run(named, "teacher", "gpt-4o-mini-2024-07-18", task=task))
+        run = samples.run("big", "teacher", "wise-1")
+        store.start_run(run)
+        store.add_record(
+            samples.record(
+                run,
+                0,
+                "angry",
+                input_tokens=123_456_789,
+                output_tokens=23_456_789,
+                cached_tokens=1_234_567,
+                reasoning_tokens=1_234_567,
+                cost=1234.5678,
+                seconds=123_456.7,
+            )
+        )
+        found = overview(store)
+    app = typer.Typer()
+    app.command()(STORE_COMMANDS["stats"])
+    told = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["--store", str(path)]).output
+    assert max(map(len, told.splitlines())) <= 80
+    words = set(told.split())
+    for run in found["runs"]:
+        shown = {run["run"][:8], run["name"], run["model"], run["task"], str(run["rows"])}
+        assert shown <= words, shown - words
+    for word in ("corrected", "with", "tokens", "failed", "seconds", "skipped", "123456789"):
+        assert word in words, told
+    assert {"/runs/small", "2026-01-03", "duplicate", "filtered", "undone", "CC0"} <= words, told
+
+
 def test_terms_are_noted_and_shown(call, path):
     assert "wise-1" in call("store", "terms")
     told = call("store", "terms", "gpt-x", "--note", "not for [rivals]", "--source", "a page")
@@ -326,6 +378,17 @@ def test_the_metadata_is_written_for_its_owner_alone(call, path):
     assert list(json.loads(written.read_text())["databases"]) == ["app"]
     call("store", "datasette", str(path))
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["app.db", "app.metadata.json"]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"title": "My museum"}', '["Understudy store"]', "title: Understudy store", ""]
+)
+def test_metadata_that_somebody_else_wrote_stays(call, path, text):
+    theirs = path.with_name("app.metadata.json")
+    theirs.write_text(text)
+    with pytest.raises(StoreError, match=r"app\.metadata\.json is not .* move it away"):
+        call("store", "datasette", str(path))
+    assert theirs.read_text() == text
 
 
 def test_no_metadata_is_written_beside_what_is_no_store(call, tmp_path):
