@@ -4,10 +4,11 @@
 
 Ingest: examples and records with reasoning (`add_examples`, `add_records`), beside executemany of
 the same prepared rows in one transaction into the same tables, indexes and full text; each in a
-process of its own, in processor time without the making of the rows; memory from a tenth of the
-way on. Commits: `add_record` beside one writer doing the same commits under the same pragmas, in
-turns. Four processes write at once, and every row is looked for. Then the queries that the program
-uses, each found to go through an index, and the totals of a report. The last line is one JSON
+process of its own, without the making of the rows; the share is of processor time, that of the
+wall clock is printed beside; memory from a tenth of the way on. Commits: `add_record` beside one
+writer doing the same commits under the same pragmas, in turns. Four processes write at once, and
+every row is looked for. Then the queries that the program uses, each found to go through an index,
+and the totals of a report. The last line is one JSON
 object: {"ingest_share": .., "commit_share": .., "worst_query_p95_ms": .., "report_totals_s": ..,
 "rss_growth_mb": ..}. Exit status 1 where a row is lost or a query scans a big table.
 """
@@ -61,10 +62,18 @@ def _measure(folder: Path, rows: int, *, quick: bool) -> dict[str, float]:
     raw = _part("raw", folder / "raw.db", rows)
     (folder / "raw.db").unlink()
     own = _part("own", folder / "own.db", rows)
-    print(f"ingest of {rows:,} examples and {own['records']:,} records, processor seconds")
+    print(f"ingest of {rows:,} examples and {own['records']:,} records")
+    print(f"  {'':8} {'processor s':>12} {'rows/s':>10} {'wall-clock s':>13} {'rows/s':>10}")
+    written = rows + own["records"]
     for side, found in (("sqlite3", raw), ("store", own)):
-        per_second = (rows + own["records"]) / found["seconds"]
-        print(f"  {side:8} {found['seconds']:8.1f} s {per_second:10,.0f} rows/s")
+        busy, wall = found["seconds"], found["wall"]
+        print(
+            f"  {side:8} {busy:12.1f} {written / busy:10,.0f} {wall:13.1f} {written / wall:10,.0f}"
+        )
+    print(
+        f"  {'share':8} {raw['seconds'] / own['seconds']:12.3f} {'':10} "
+        f"{raw['wall'] / own['wall']:13.3f}"
+    )
     print(
         f"  memory {own['rss_mb']:.0f} MB at the end, {own['growth_mb']:.1f} MB more than at 10 %"
     )
@@ -96,22 +105,31 @@ class Source:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.wall = 0.0
         self.memory: list[float] = []
 
     def rows(self, make: Callable[[range], Any], count: int) -> Iterator[Any]:
         """What `make` makes of each chunk of numbers up to `count`."""
         for first in range(0, count, CHUNK):
-            start = time.process_time()
+            start, clock = time.process_time(), time.perf_counter()
             chunk = list(make(range(first, min(count, first + CHUNK))))
             self.memory.append(_memory())
             self.seconds += time.process_time() - start
+            self.wall += time.perf_counter() - clock
             yield from chunk
+
+    def times_since(self, start: float, clock: float) -> dict[str, float]:
+        """Processor and wall-clock seconds since then, without the making of the rows."""
+        return {
+            "seconds": time.process_time() - start - self.seconds,
+            "wall": time.perf_counter() - clock - self.wall,
+        }
 
 
 def _ingest_raw(path: Path, rows: int) -> dict[str, float]:
     source = Source()
     connection = made.raw_connection(path)
-    start = time.process_time()
+    start, clock = time.process_time(), time.perf_counter()
     connection.execute("begin immediate")
     connection.executemany(made.insert("examples"), source.rows(made.example_cells, rows))
     before = 0
@@ -123,9 +141,9 @@ def _ingest_raw(path: Path, rows: int) -> dict[str, float]:
         connection.executemany(made.insert("records"), source.rows(cells, count))
         before += count
     connection.execute("commit")
-    seconds = time.process_time() - start - source.seconds
+    times = source.times_since(start, clock)
     connection.close()
-    return {"seconds": seconds}
+    return times
 
 
 def _ingest_own(path: Path, rows: int) -> dict[str, float]:
@@ -133,18 +151,18 @@ def _ingest_own(path: Path, rows: int) -> dict[str, float]:
     with Store(path) as store:
         for run in made.runs():
             store.start_run(run)
-        start = time.process_time()
+        start, clock = time.process_time(), time.perf_counter()
         store.add_examples(source.rows(made.examples, rows))
         records = itertools.chain.from_iterable(
             source.rows(lambda numbers, run=run: made.records(run, numbers), count)
             for run, count in made.spread(rows)
         )
         written = store.add_records(records)
-        seconds = time.process_time() - start - source.seconds
+        times = source.times_since(start, clock)
     early = source.memory[len(source.memory) // 10]
     late = source.memory[len(source.memory) // 10 :]
     return {
-        "seconds": seconds,
+        **times,
         "records": written,
         "rss_mb": source.memory[-1],
         "growth_mb": max(late) - early,
