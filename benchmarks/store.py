@@ -8,9 +8,9 @@ process of its own, without the making of the rows; the share is of processor ti
 wall clock is printed beside; memory from a tenth of the way on. Commits: `add_record` beside one
 writer doing the same commits under the same pragmas, in turns. Four processes write at once, and
 every row is looked for. Then the queries that the program uses, each found to go through an index,
-and the totals of a report. The last line is one JSON
-object: {"ingest_share": .., "commit_share": .., "worst_query_p95_ms": .., "report_totals_s": ..,
-"rss_growth_mb": ..}. Exit status 1 where a row is lost or a query scans a big table.
+and the totals of a report. The last line is one JSON object: {"ingest_share": ..,
+"commit_share": .., "worst_query_p95_ms": .., "report_totals_s": .., "rss_growth_mb": ..}. Exit
+status 1 where a row is lost or a query scans a big table.
 """
 
 from __future__ import annotations

@@ -130,6 +130,8 @@ def _pages(begin: Callable[[], Iterator[Any]]) -> Callable[[], Any]:
     """Read the next page of an iterator, from the start again at its end."""
     from understudy.store.store import PAGE
 
+    if next(begin(), None) is None:
+        sys.exit("there is nothing to page through")
     reading = [begin()]
 
     def ask() -> Any:
