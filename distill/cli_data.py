@@ -8,14 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .cli_export import check_format, export
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
-    SplitOption,
     StoreOption,
     TaskOption,
     fail,
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from .importing import Placing, Preview
 
 FILES = ("csv", "json", "jsonl", "parquet", "datasets")
-TALKS = ("openai", "completions", "langsmith")
-RUNS = ("csv", "jsonl", "parquet", "datasets")
-CHATS = ("openai", "trl", "llamafactory", "alpaca")
+TALKS = ("openai", "completions", "langsmith", "trl", "llamafactory", "alpaca")
 
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        "--format", help=f"{', '.join(FILES)}; of a provider: {', '.join(TALKS)}; default: by name"
+        "--format",
+        help=f"{', '.join(FILES)}; of a provider or trainer: {', '.join(TALKS)}; default: by name",
     ),
 ]
 ModelOption = Annotated[
@@ -75,7 +74,7 @@ def import_(
     """Bring examples, and gold or a provider's answers where the file has them, into the store."""
     from .importing import Placing, import_examples
 
-    _check_format(format_, (*FILES, *TALKS))
+    check_format(format_, (*FILES, *TALKS))
     columns = _mapping(column)
     placing = Placing(split, split_column, group_column, time_column, columns)
     with _all_or_nothing(), _at_hand(data, format_) as path:
@@ -112,67 +111,15 @@ def import_labels(
     format_: FormatOption = None,
 ) -> None:
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
-    _check_format(format_, (*FILES, *TALKS))
+    check_format(format_, (*FILES, *TALKS))
     with _all_or_nothing(), _at_hand(labels, format_) as path:
         _say_all(_recordings(task, store, path, format_, model, split), path, labels)
-
-
-def export(
-    out: Annotated[Path, typer.Argument(help="the file, or for datasets the folder, to write")],
-    run: Annotated[str, typer.Option(help="a run's id or name")],
-    format_: Annotated[
-        str,
-        typer.Option("--format", help=f"{', '.join(RUNS)}; as chats: {', '.join(CHATS)}"),
-    ] = "jsonl",
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    split: SplitOption = None,
-    target: Annotated[str, typer.Option(help="of chats: label or reason_label")] = "label",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace a file that is there")
-    ] = False,
-) -> None:
-    """Write a run's rows for other tools: tables, or chats to fine-tune on."""
-    from ..store.export import export_run, run_called
-
-    _check_format(format_, (*RUNS, *CHATS))
-    with open_store(store, create=False) as opened:
-        if format_ in RUNS:
-            found = run_called(opened, run)
-            rows = export_run(
-                opened, found.id, out, format=format_, split=split, overwrite=overwrite
-            )
-            say(f"{out}: {rows} rows of {found.name} ({found.model})")
-            return
-        from ..chains.loading import load_task
-        from .exporting import export_chats
-
-        loaded = load_task(task)
-        found = run_called(opened, run, task=loaded.name)
-        rows, left_out = export_chats(
-            loaded,
-            opened,
-            found.id,
-            out,
-            format=format_,
-            target=_target(target),
-            split=split,
-            overwrite=overwrite,
-        )
-        say(f"{out}: {rows} rows of {found.name} ({found.model})")
-        for reason, count in left_out.items():
-            say(f"{out}: {count} rows left out: {reason}")
 
 
 def _shown(text: str, longest: int = 60) -> str:
     from ..store.columns import printable
 
     return printable(text[:longest]) + ("…" if len(text) > longest else "")
-
-
-def _check_format(name: str | None, known: tuple[str, ...]) -> None:
-    if name is not None and name not in known:
-        fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
 
 
 def _of_files(name: str | None) -> str | None:
@@ -300,14 +247,6 @@ def _print_preview(found: Preview) -> None:
     for note in found.notes:
         say(_shown(note, 300))
     say("nothing was written")
-
-
-def _target(text: str) -> Any:
-    from ..chains.task import TARGETS
-
-    if text not in TARGETS:
-        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
-    return text
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

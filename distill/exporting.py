@@ -1,14 +1,17 @@
-"""A run as the chat files of other trainers: OpenAI fine-tuning, trl, LLaMA-Factory.
+"""A run as the files of others: OpenAI, trl and LLaMA-Factory to train on, LangSmith's runs.
 
-Shapes: OpenAI API reference, "fine-tune chat input"; trl docs, "Dataset formats", conversational
+Shapes: OpenAI API reference, "fine-tune chat input" and "chat completion"; LangSmith docs, "Run
+(span) data format"; trl docs, "Dataset formats", conversational
 prompt-completion; LLaMA-Factory docs, "Data preparation", sharegpt and alpaca.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,13 @@ from langchain_core.messages import BaseMessage
 from ..chains.task import Target, Task, TaskError
 from ..store.connection import StoreError
 from ..store.export import whole
-from ..store.rows import Example, Record
+from ..store.rows import Example, Record, Run
 from ..store.store import Store
 
 _ROLES = {"human": "user", "ai": "assistant"}
 _SPEAKERS = {"human": "human", "ai": "gpt"}
 Written = tuple[int, Mapping[str, int]]
+RowMaker = Callable[[Example, Record], dict[str, Any]]
 
 
 def export_chats(
@@ -36,24 +40,28 @@ def export_chats(
     split: str | None = None,
     overwrite: bool = False,
 ) -> Written:
-    """Write what a run answered as the student is taught it; how many rows, and why others not.
+    """Write what a run answered for other programs; how many rows, and why others not.
 
-    `format` is one of CHAT_FORMATS. Each row is the task's student prompt and the exact text that
-    a student is trained to write for `target`. Left out, counted by reason: a record without an
-    answer, one that does not fit the task, for `reason_label` one without a reasoning. The file
-    appears whole or not at all. Raises StoreError, also where no row can be written.
+    `format` is one of CHAT_FORMATS: each row is the task's student prompt and the exact text that
+    a student is trained to write for `target`. Or it is one of TALK_FORMATS: what was asked (the
+    student's prompt for a student, else the teacher's), the answer with its reasoning where there
+    is one, model, tokens and time, whatever `target` is. Import reads them all. Left out, counted
+    by reason: a record without an answer (LangSmith's have its error), one that does not fit the
+    task, for `reason_label` one without a reasoning. The file appears whole or not at all. Raises
+    StoreError, also where no row can be written.
     """
     run = store.run(run_id)
     if run.task != task.name:
         raise StoreError(f"run {run.id} is of the task {run.task}, not {task.name}; give --task")
-    shape, as_list = CHAT_FORMATS[format]
+    as_list = format in _LISTS
     left_out: Counter[str] = Counter()
     rows = 0
     with whole(path, overwrite=overwrite) as part, part.open("w", encoding="utf-8") as file:
         file.write("[\n" if as_list else "")
-        for messages, completion in _taught(task, store, run.id, target, split, left_out):
+        pairs = store.iter_pairs(run.id, split=split)
+        for row in _shaped(_row_maker(task, run, format, target), pairs, left_out):
             file.write(",\n" if as_list and rows else "")
-            file.write(json.dumps(shape(messages, completion), ensure_ascii=False))
+            file.write(json.dumps(row, ensure_ascii=False))
             file.write("" if as_list else "\n")
             rows += 1
         file.write("\n]\n" if as_list else "")
@@ -63,17 +71,19 @@ def export_chats(
     return rows, dict(left_out)
 
 
-def _taught(
-    task: Task,
-    store: Store,
-    run_id: str,
-    target: Target,
-    split: str | None,
-    left_out: Counter[str],
-) -> Iterator[tuple[list[BaseMessage], str]]:
-    for example, record in store.iter_pairs(run_id, split=split):
+def _row_maker(task: Task, run: Run, format: str, target: Target) -> RowMaker:
+    if format in TALK_FORMATS:
+        return lambda example, record: TALK_FORMATS[format](task, run, example, record)
+    shape = CHAT_FORMATS[format]
+    return lambda example, record: shape(*_lesson(task, example, record, target))
+
+
+def _shaped(
+    made: RowMaker, pairs: Iterable[tuple[Example, Record]], left_out: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    for example, record in pairs:
         try:
-            yield _lesson(task, example, record, target)
+            yield made(example, record)
         except TaskError as error:
             left_out[str(error)] += 1
 
@@ -139,11 +149,81 @@ def _assistant(completion: str) -> dict[str, str]:
     return {"role": "assistant", "content": completion}
 
 
-# Format -> the shape of a row, and whether the file is one JSON list.
-Shape = Callable[[list[BaseMessage], str], dict[str, Any]]
-CHAT_FORMATS: dict[str, tuple[Shape, bool]] = {
-    "openai": (_openai, False),
-    "trl": (_trl, False),
-    "llamafactory": (_sharegpt, True),
-    "alpaca": (_alpaca, True),
+def _stored_completion(task: Task, run: Run, example: Example, record: Record) -> dict[str, Any]:
+    """A chat completion with its request beside it."""
+    target: Target = "reason_label" if record.reasoning else "label"
+    _, completion = _lesson(task, example, record, target)
+    prompt = task.student_prompt if run.role in ("student", "base") else task.prompt
+    asked = [*map(_message, prompt.invoke(example.inputs).to_messages())]
+    time, model = _time(record.created), record.model or run.model
+    return {
+        "id": f"chatcmpl-{run.id}-{example.id}",
+        "object": "chat.completion",
+        "created": int(time.timestamp()) if time else None,
+        "model": model,
+        "request": {"model": model, "messages": asked},
+        "choices": [{"index": 0, "finish_reason": "stop", "message": _assistant(completion)}],
+        "usage": {
+            "prompt_tokens": record.input_tokens,
+            "completion_tokens": record.output_tokens,
+            "total_tokens": _both(record),
+            "prompt_tokens_details": {"cached_tokens": record.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": record.reasoning_tokens},
+        },
+    }
+
+
+def _langsmith_run(task: Task, run: Run, example: Example, record: Record) -> dict[str, Any]:
+    """A chain's run: inputs by name, the answer as its outputs, or an error."""
+    outputs = None
+    if record.answer is not None or not record.error:
+        target: Target = "reason_label" if record.reasoning else "label"
+        outputs = json.loads(_lesson(task, example, record, target)[1])
+    end = _time(record.created)
+    start = end - datetime.timedelta(seconds=record.seconds) if end else None
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run.id}/{example.id}")),
+        "name": task.name,
+        "run_type": "chain",
+        "inputs": example.inputs,
+        "outputs": outputs,
+        "error": None if outputs else record.error,
+        "start_time": start.isoformat() if start else None,
+        "end_time": end.isoformat() if end else None,
+        "extra": {"metadata": {"ls_model_name": record.model or run.model}},
+        "total_cost": record.cost,
+        "usage_metadata": {
+            "input_tokens": record.input_tokens,
+            "output_tokens": record.output_tokens,
+            "total_tokens": _both(record),
+            "input_token_details": {"cache_read": record.cached_tokens},
+            "output_token_details": {"reasoning": record.reasoning_tokens},
+        },
+    }
+
+
+def _both(record: Record) -> int | None:
+    if record.input_tokens is None or record.output_tokens is None:
+        return None
+    return record.input_tokens + record.output_tokens
+
+
+def _time(created: str) -> datetime.datetime | None:
+    try:
+        time = datetime.datetime.fromisoformat(created)
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+CHAT_FORMATS: dict[str, Callable[[list[BaseMessage], str], dict[str, Any]]] = {
+    "openai": _openai,
+    "trl": _trl,
+    "llamafactory": _sharegpt,
+    "alpaca": _alpaca,
 }
+TALK_FORMATS: dict[str, Callable[[Task, Run, Example, Record], dict[str, Any]]] = {
+    "completions": _stored_completion,
+    "langsmith": _langsmith_run,
+}
+_LISTS = {"llamafactory", "alpaca"}  # the file is one JSON list

@@ -50,11 +50,7 @@ def export_run(
     Raises StoreError, also where the run has no row there, or there is a file and no `overwrite`.
     """
     run = store.run(run_id)
-    pairs = iter(store.iter_pairs(run.id, split=split))
-    first = next(pairs, None)
-    if first is None:
-        where = f" in the split {split}" if split else ""
-        raise StoreError(f"run {run.name} ({run.id}) has no rows{where}; nothing was written")
+    pairs = _some_pairs(store, run, split)
     writers: dict[str, Callable[[Path, Pairs], int]] = {
         "csv": _write_csv,
         "jsonl": _write_jsonl,
@@ -62,7 +58,7 @@ def export_run(
         "datasets": _write_folder,
     }
     with whole(path, overwrite=overwrite) as part:
-        return writers[format](part, itertools.chain([first], pairs))
+        return writers[format](part, pairs)
 
 
 def export_jsonl(store: Store, run_id: str, path: str | Path, *, split: str | None = None) -> int:
@@ -71,6 +67,20 @@ def export_jsonl(store: Store, run_id: str, path: str | Path, *, split: str | No
     As `export_run` does, over a file that is there.
     """
     return export_run(store, run_id, path, format="jsonl", split=split, overwrite=True)
+
+
+def export_frame(store: Store, run_id: str, *, split: str | None = None) -> Any:
+    """A run (one split of it) as a pandas DataFrame, with the columns of a Parquet export.
+
+    `read_rows` and `recorded_rows` read it back as it was. Raises StoreError where the run has no
+    row there.
+    """
+    import pandas
+
+    names, pairs = _inputs_of(_some_pairs(store, store.run(run_id), split))
+    kinds = dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_NUMBERS, "float64")
+    frame = pandas.DataFrame(_flat(pairs, names), columns=_columns(names), dtype=object)
+    return frame.astype(kinds)
 
 
 def run_called(store: Store, name: str, *, task: str | None = None) -> Run:
@@ -121,6 +131,15 @@ def whole(path: str | Path, *, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
+
+
+def _some_pairs(store: Store, run: Run, split: str | None) -> Pairs:
+    pairs = iter(store.iter_pairs(run.id, split=split))
+    first = next(pairs, None)
+    if first is None:
+        where = f" in the split {split}" if split else ""
+        raise StoreError(f"run {run.name} ({run.id}) has no rows{where}; nothing was written")
+    return itertools.chain([first], pairs)
 
 
 def _remove_saved(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 from .columns import RefusedRow, printable
 from .files import read_objects
 from .messages import Message, as_dict, first_of, messages_in, reply_in
+from .trainers import TRAINERS, as_fine_tune
 
 _PAGES = ("data", "runs")  # where a server's reply holds the list
 
@@ -62,6 +64,10 @@ def _fine_tune(row: Mapping[str, Any]) -> Said:
     if last is None:
         raise RefusedRow("has no assistant message that teaches")
     return _said(row, messages[:last], messages[last])
+
+
+def _trainers(format: str, row: Mapping[str, Any]) -> Said:
+    return _fine_tune(as_fine_tune(row, format))
 
 
 def _taught(message: Message) -> bool:
@@ -220,4 +226,5 @@ PROVIDERS: dict[str, Callable[[Mapping[str, Any]], Said]] = {
     "openai": _fine_tune,
     "completions": _completion,
     "langsmith": _langsmith,
+    **{name: functools.partial(_trainers, name) for name in TRAINERS},
 }

@@ -227,3 +227,45 @@ def test_ctrl_c_during_an_import_is_one_line(run, command):
         thread.join()
     assert (status, out) == (130, "understudy: stopped; nothing was imported\n")
     assert not Path("understudy.db").exists()
+
+
+TEACHER = {
+    "inputs": {"text": "é"},
+    "outputs": {"why": "so", "mood": "=good"},
+    "extra": {"metadata": {"ls_model_name": "gpt"}},
+}
+
+
+@pytest.fixture
+def taught(run):
+    Path("runs.jsonl").write_text(json.dumps(TEACHER))
+    assert run("import", "runs.jsonl", "--format", "langsmith")[0] == 0
+    return run
+
+
+@pytest.mark.parametrize(
+    "form", ["csv", "jsonl", "openai", "completions", "langsmith", "trl", "llamafactory", "alpaca"]
+)
+def test_export_to_a_dash_is_the_file_on_standard_output(taught, form):
+    assert taught("export", "file", "--run", "teacher", "--format", form)[0] == 0
+    written = Path("file").read_text(encoding="utf-8")  # the runner, too, gives plain line ends
+    assert taught("export", "-", "--run", "teacher", "--format", form) == (
+        0,
+        f"{written}-: 1 rows of teacher (gpt)\n",
+    )
+    assert not Path("-").exists()
+
+
+def test_what_export_cannot_do_is_one_line_and_no_file(taught):
+    for form in ("parquet", "datasets"):
+        assert taught("export", "-", "--run", "teacher", "--format", form) == (
+            2,
+            f"understudy: --format {form} is no text for standard output; name a file\n",
+        )
+    for form in ("csv", "jsonl", "parquet", "datasets", "completions", "langsmith"):
+        for target in ("label", "reason_label"):
+            given = ("--format", form, "--target", target)
+            status, out = taught("export", "out", "--run", "teacher", *given)
+            assert (status, out.count("\n")) == (2, 1)
+            assert f"--format {form} has none" in out
+    assert sorted(p.name for p in Path().iterdir() if p.name in ("-", "out")) == []

@@ -21,7 +21,7 @@ from understudy.distill.exporting import export_chats
 from understudy.distill.importing import import_recordings
 from understudy.store import Example, Record, Run, Store, StoreError, example_id
 from understudy.store.exchange import examples_from, recorded_rows
-from understudy.store.export import export_run, run_called
+from understudy.store.export import export_frame, export_run, run_called
 from understudy.store.files import escaped, read_rows
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
@@ -111,6 +111,7 @@ def test_an_exported_run_comes_back_as_it_was(tmp_path_factory, form, rows):
     ]
     with filled(pairs) as store:
         assert export_run(store, "r", path, format=form) == len(pairs)
+        pairs = store.pairs("r")  # a group is in one split
     back = [
         (example, Record(run="r", example=example.id, **fields))
         for example, fields in recorded_rows(path, task="t", inputs=("text", "raw"))
@@ -341,3 +342,128 @@ def test_trl_takes_the_rows_as_conversations(taught, tiny_task, tmp_path):
 
     export_chats(tiny_task, taught, "r", tmp_path / "trl.jsonl", format="trl")
     assert all(map(is_conversational, chat_rows(tmp_path / "trl.jsonl")))
+
+
+WHEN = "2026-01-02T03:04:05+00:00"
+COUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+
+
+@pytest.mark.parametrize("form", ["completions", "langsmith"])
+@given(
+    rows=st.lists(
+        st.tuples(
+            USABLE,
+            st.sampled_from(list(MOODS)),
+            st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40),
+            st.lists(st.none() | st.integers(0, 2**40 - 1), min_size=4, max_size=4),
+            st.sampled_from(["gpt-4.1", "claude é"]),
+        ),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda row: row[0],
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_exported_talks_come_back_as_they_were(tmp_path_factory, tiny_task, form, rows):
+    path = tmp_path_factory.mktemp("out") / "talks.jsonl"
+    pairs = [
+        pair(
+            {"sentence": text},
+            answer={"mood": mood, "urgent": True},
+            reasoning=reasoning,
+            model=model,
+            created=WHEN,
+            **dict(zip(COUNTS, counts, strict=True)),
+        )
+        for text, mood, reasoning, counts, model in rows
+        if reasoning is None or "\0" not in reasoning
+    ] or [pair({"sentence": "x"}, answer={"mood": "Medo", "urgent": False}, created=WHEN)]
+    pairs = [(e.model_copy(update={"task": "tiny"}), r) for e, r in pairs]
+    with filled(pairs, task="tiny") as store:
+        assert export_chats(tiny_task, store, "r", path, format=form) == (len(pairs), {})
+        stored = [told(*row) for row in store.pairs("r")]
+    with Store(":memory:") as store:
+        found, lines = import_recordings(store, tiny_task, path, format=form, split="train")
+        back = [told(*row) for row in store.pairs(found.id)]
+    assert lines == []
+    assert sorted(back, key=str) == sorted(stored, key=str)
+
+
+def told(example: Example, record: Record) -> tuple[Any, ...]:
+    counts = [getattr(record, name) for name in COUNTS]
+    model = record.model or "m"
+    return example, record.answer, record.reasoning, record.created, model, *counts
+
+
+def test_a_langsmith_run_keeps_errors_cost_and_seconds_and_completions_leave_failures_out(
+    taught, tiny_task, tmp_path
+):
+    answer = {"mood": "Medo", "urgent": True}
+    timed = pair({"sentence": "t"}, answer=answer, created=WHEN, cost=0.25, seconds=1.5)
+    taught.add_examples([timed[0].model_copy(update={"task": "tiny"})])
+    taught.add_record(timed[1])
+    unfit = {"the answer does not fit the task": 1}
+    none = {"the record has no answer": 1}
+    path = tmp_path / "talks"
+    assert export_chats(tiny_task, taught, "r", path, format="completions") == (4, unfit | none)
+    options: dict[str, Any] = {"format": "langsmith", "overwrite": True}
+    assert export_chats(tiny_task, taught, "r", path, **options) == (5, unfit)
+    with Store(":memory:") as store:
+        found, _ = import_recordings(store, tiny_task, path, format="langsmith")
+        back = {e.inputs["sentence"]: r for e, r in store.pairs(found.id)}
+    assert (back["x"].answer, back["x"].error) == (None, "no")
+    assert (back["t"].cost, back["t"].seconds, back["t"].created) == (0.25, 1.5, WHEN)
+
+
+@pytest.mark.parametrize("form", ["trl", "llamafactory", "alpaca"])
+def test_files_for_trainers_come_back_too(taught, tiny_task, tmp_path, form):
+    options: dict[str, Any] = {"format": form, "target": "reason_label"}
+    export_chats(tiny_task, taught, "r", tmp_path / "out", **options)
+    with Store(":memory:") as store:
+        found, lines = import_recordings(store, tiny_task, tmp_path / "out", format=form)
+        back = [
+            (e.inputs["sentence"], (r.answer or {})["mood"], r.reasoning)
+            for e, r in store.pairs(found.id)
+        ]
+    assert (lines, back) == ([], [(said, mood, f"é {mood}") for mood, said in MOODS.items()])
+
+
+BROKEN_ROWS: list[dict[str, Any]] = [
+    {},
+    {"prompt": "x", "completion": []},
+    {"prompt": [1], "completion": [2]},
+    {"conversations": [{"from": ["x"], "value": {}}], "system": 5},
+    {"instruction": 5, "output": 7, "history": 7},
+    {"instruction": None, "output": "x", "history": [[], [1, 2, 3], "ab"]},
+]
+
+
+@pytest.mark.parametrize("row", BROKEN_ROWS)
+@pytest.mark.parametrize("form", ["trl", "llamafactory", "alpaca"])
+def test_a_trainers_row_that_cannot_be_read_is_refused(tiny_task, tmp_path, form, row):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row))
+    with Store(":memory:") as store, pytest.raises(StoreError, match="has no usable row"):
+        import_recordings(store, tiny_task, path, format=form)
+
+
+@settings(max_examples=40)
+@given(rows=PAIRS)
+def test_an_exported_frame_comes_back_as_it_was(rows):
+    pairs = [
+        pair({"text": a, "raw": b}, split=split, group=group, gold=gold, **fields)
+        for (a, b), split, group, gold, fields in rows
+    ]
+    with filled(pairs) as store:
+        frame = export_frame(store, "r")
+        pairs = store.pairs("r")  # a group is in one split
+        with pytest.raises(StoreError, match="no rows in the split wild"):
+            export_frame(store, "r", split="wild")
+    back = [
+        (example, Record(run="r", example=example.id, **fields))
+        for example, fields in recorded_rows(frame, task="t", inputs=("text", "raw"))
+    ]
+    assert sorted(back, key=str) == sorted(pairs, key=str)
+    options: dict[str, Any] = {"task": "t", "inputs": ("text", "raw"), "gold_paths": ("n",)}
+    found = examples_from(read_rows(frame), **options)
+    assert {e.id for e in found.examples} == {example.id for example, _ in pairs}

@@ -1,0 +1,122 @@
+"""The command that takes data out: export."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    SplitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from ..store.rows import Run
+    from ..store.store import Store
+
+RUNS = ("csv", "jsonl", "parquet", "datasets")
+TALKS = ("completions", "langsmith")
+CHATS = ("openai", "trl", "llamafactory", "alpaca")
+_NO_TEXT = ("parquet", "datasets")
+
+
+def export(
+    out: Annotated[
+        Path, typer.Argument(help="the file (for datasets the folder) to write; - is stdout")
+    ],
+    run: Annotated[str, typer.Option(help="a run's id or name")],
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help=f"{', '.join(RUNS)}; as talks: {', '.join(TALKS)}; as chats: {', '.join(CHATS)}",
+        ),
+    ] = "jsonl",
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    split: SplitOption = None,
+    target: Annotated[
+        str | None, typer.Option(help="of chats: label (the default) or reason_label")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a file that is there")
+    ] = False,
+) -> None:
+    """Write a run's rows for other tools: tables, talks, or chats to fine-tune on."""
+    check_format(format_, (*RUNS, *TALKS, *CHATS))
+    if target is not None and format_ not in CHATS:
+        fail(f"--target is of chats ({', '.join(CHATS)}); --format {format_} has none", status=2)
+    options: dict[str, Any] = {"format": format_, "split": split, "overwrite": overwrite}
+    with open_store(store, create=False) as opened, _at_hand(out, format_) as path:
+        if format_ in RUNS:
+            found, rows, left_out = _table(opened, run, path, options)
+        else:
+            options["target"] = _target(target or "label")
+            found, rows, left_out = _chats(opened, run, path, task, options)
+    beside = str(out) == "-"
+    typer.echo(f"{out}: {rows} rows of {found.name} ({found.model})", err=beside)
+    for reason, count in left_out.items():
+        typer.echo(f"{out}: {count} rows left out: {reason}", err=beside)
+
+
+def check_format(name: str | None, known: tuple[str, ...]) -> None:
+    """Fail where there is no such format."""
+    if name is not None and name not in known:
+        fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
+
+
+def _table(
+    store: Store, run: str, path: Path, options: dict[str, Any]
+) -> tuple[Run, int, Mapping[str, int]]:
+    from ..store.export import export_run, run_called
+
+    found = run_called(store, run)
+    return found, export_run(store, found.id, path, **options), {}
+
+
+def _chats(
+    store: Store, run: str, path: Path, task: str, options: dict[str, Any]
+) -> tuple[Run, int, Mapping[str, int]]:
+    from ..chains.loading import load_task
+    from ..store.export import run_called
+    from .exporting import export_chats
+
+    loaded = load_task(task)
+    found = run_called(store, run, task=loaded.name)
+    return found, *export_chats(loaded, store, found.id, path, **options)
+
+
+@contextlib.contextmanager
+def _at_hand(out: Path, format_: str) -> Iterator[Path]:
+    """The path itself; for `-` a temporary file that standard output gets when it is whole."""
+    if str(out) != "-":
+        yield out
+        return
+    if format_ in _NO_TEXT:
+        fail(f"--format {format_} is no text for standard output; name a file", status=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stdout"
+        yield path
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _target(text: str) -> str:
+    from ..chains.task import TARGETS
+
+    if text not in TARGETS:
+        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    return text
