@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_care, cli_curate, cli_data, cli_review, cli_store
+from . import cli_care, cli_curate, cli_data, cli_export, cli_review, cli_store
 from .defaults import EXTRAS, base_of, finished_students, own_data
 from .display import print_table, row_bars, step_bars
 from .options import (
@@ -212,7 +212,7 @@ def demo(
     say(result.summary)
 
 
-for module in (cli_data, cli_curate, cli_review, cli_store):
+for module in (cli_data, cli_export, cli_curate, cli_review, cli_store):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)

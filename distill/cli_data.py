@@ -1,4 +1,4 @@
-"""The commands that bring data in and take it out: import, import-labels, export."""
+"""The commands that bring data in: import, import-labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_export import check_format, export
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
     StoreOption,
     TaskOption,
+    check_format,
     fail,
     open_store,
     say,
@@ -252,5 +252,4 @@ def _print_preview(found: Preview) -> None:
 COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_,
     "import-labels": import_labels,
-    "export": export,
 }

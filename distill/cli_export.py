@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from .options import (
     SplitOption,
     StoreOption,
     TaskOption,
+    check_format,
     fail,
     open_store,
 )
@@ -71,12 +72,6 @@ def export(
         typer.echo(f"{out}: {count} rows left out: {reason}", err=beside)
 
 
-def check_format(name: str | None, known: tuple[str, ...]) -> None:
-    """Fail where there is no such format."""
-    if name is not None and name not in known:
-        fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
-
-
 def _table(
     store: Store, run: str, path: Path, options: dict[str, Any]
 ) -> tuple[Run, int, Mapping[str, int]]:
@@ -120,3 +115,6 @@ def _target(text: str) -> str:
     if text not in TARGETS:
         fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
     return text
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"export": export}

@@ -56,6 +56,12 @@ def lacking(name: str, *, extra: str) -> NoReturn:
     fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
 
 
+def check_format(name: str | None, known: tuple[str, ...]) -> None:
+    """Fail where there is no such format."""
+    if name is not None and name not in known:
+        fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
+
+
 def say(line: str) -> None:
     """Print a line."""
     typer.echo(line)

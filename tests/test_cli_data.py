@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from understudy.distill.cli_data import COMMANDS
+from understudy.distill import cli_data, cli_export
 from understudy.store import Store, StoreError
 
 TASK = """
@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("moods.py").write_text(TASK)
     app = typer.Typer()
-    for name, command in COMMANDS.items():
+    for name, command in (cli_data.COMMANDS | cli_export.COMMANDS).items():
         app.command(name)(command)
 
     def invoke(name: str, *arguments: Any, stdin: bytes = b"") -> tuple[int, str]:
