@@ -12,22 +12,12 @@ from ..chains.task import Task, TaskError, value_at
 from ..store.columns import class_of
 from ..store.recording import add_recordings
 from ..store.rows import Example, Record, Run
+from ..store.statements import SUMMED
 from ..store.store import Store
 from .labelling import thought_fields, without_keys
 from .runs import RECORDED, describe_run, now, start
 
-KEPT = (
-    "attempts",
-    "input_tokens",
-    "output_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "cost",
-    "seconds",
-    "confidence",
-    "votes",
-    "details",
-)
+KEPT = (*SUMMED, "confidence", "votes", "details")
 
 
 def record_labels(

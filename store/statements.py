@@ -24,7 +24,7 @@ JSON_COLUMNS = {
     "details",
     "detail",
 }
-_SUMMED = (
+SUMMED = (
     "attempts",
     "input_tokens",
     "output_tokens",
@@ -55,12 +55,12 @@ def _add_record() -> str:
     sums = [
         f"{name} = case when {name} is null then excluded.{name} "
         f"else {name} + coalesce(excluded.{name}, 0) end"
-        for name in _SUMMED
+        for name in SUMMED
     ]
     replaced = [
         f"{name} = excluded.{name}"
         for name in names
-        if name not in (*_SUMMED, "run", "example", "raw")
+        if name not in (*SUMMED, "run", "example", "raw")
     ]
     return (
         f"insert into records ({', '.join(names)}) values (?, {_EXAMPLE_POSITION}, "
