@@ -5,12 +5,20 @@ from __future__ import annotations
 import errno
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from . import cli_care, cli_curate, cli_data, cli_export, cli_review, cli_store
-from .defaults import EXTRAS, base_of, finished_students, own_data
+from . import (
+    cli_care,
+    cli_curate,
+    cli_data,
+    cli_distill,
+    cli_export,
+    cli_review,
+    cli_store,
+)
+from .defaults import EXTRAS, base_of, finished_students
 from .display import print_table, row_bars, step_bars
 from .options import (
     DEFAULT_STORE,
@@ -18,7 +26,6 @@ from .options import (
     BackupMinutesOption,
     BackupOption,
     LimitOption,
-    SplitOption,
     StoreOption,
     TaskOption,
     backups,
@@ -29,9 +36,6 @@ from .options import (
     stoppable,
 )
 
-if TYPE_CHECKING:
-    from ..store.store import Store
-
 app = typer.Typer(
     help="Distil a LangChain chain into a small local student that stands in for it.",
     no_args_is_help=True,
@@ -39,63 +43,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SplitColumnOption = Annotated[
-    str | None, typer.Option(help="the file's column that says train, validation, test, ...")
-]
 SplitsOption = Annotated[
     list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
 ]
 
 
-@app.command()
-def distill(
-    task: TaskOption = SAMPLE_TASK,
-    data: Annotated[Path | None, typer.Option(help="import this file first")] = None,
-    store: StoreOption = DEFAULT_STORE,
-    teacher: Annotated[
-        str, typer.Option(help="offline, provider:model, or path/to/file.py:model")
-    ] = "offline",
-    base_url: Annotated[
-        str | None, typer.Option(help="an OpenAI-compatible server, with TEACHER=openai:...")
-    ] = None,
-    split_column: SplitColumnOption = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="rows asked at the same time")] = 8,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="ask rows again that failed, paid for or not")
-    ] = False,
-    backup_to: BackupOption = None,
-    backup_minutes: BackupMinutesOption = 10.0,
-) -> None:
-    """A teacher labels the examples into the store; run again, it asks only what is missing."""
-    from ..chains.loading import load_task
-    from ..chains.teachers import load_teacher
-    from .labelling import label
-
-    with open_store(store) as opened:
-        if data is None and (own := own_data(task)) is not None:
-            _import(opened, task, own, split_column="split")
-        elif data is not None:
-            _import(opened, task, data, split_column=split_column)
-        model = load_teacher(teacher, task=task, base_url=base_url)
-        _announce_tracing()
-        with backups(opened, backup_to, backup_minutes), row_bars() as bars, stoppable():
-            run = label(
-                load_task(task),
-                model,
-                opened,
-                split=split,
-                limit=limit,
-                concurrency=concurrency,
-                retry_failed=retry_failed,
-                progress=bars("teacher"),
-            )
-        records = opened.records(run.id)
-        failed = [record for record in records if record.answer is None]
-        say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
-        if failed and len(failed) == len(records):
-            fail(f"no row has an answer; the last: {failed[-1].error}")
+app.command("distill")(cli_distill.distill)
 
 
 @app.command()
@@ -249,31 +202,6 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from .training import TrainingError
 
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
-
-
-def _announce_tracing() -> None:
-    from langsmith.utils import tracing_is_enabled
-
-    if tracing_is_enabled():
-        say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
-
-
-def _import(
-    store: Store,
-    reference: str,
-    data: Path,
-    *,
-    split: str | None = None,
-    split_column: str | None = None,
-    group: str | None = None,
-) -> None:
-    from .importing import import_examples
-
-    outcome = import_examples(
-        store, reference, data, split=split, split_column=split_column, group_column=group
-    )
-    for line in outcome:
-        say(line)
 
 
 def _target(text: str) -> Any:

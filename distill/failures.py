@@ -1,0 +1,103 @@
+"""Which rows of a run failed and why: alike errors are one kind, with what helps against it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ..store.columns import printable
+from ..store.rows import Record
+
+KINDS = 200  # kinds that are told apart; a model's own words in errors could make any number
+LONGEST = 160  # characters of an error
+_OTHER = "other errors"
+_VARIABLE = (
+    (re.compile(r"\b(?:req|msg|chatcmpl|resp|call|run|org|proj)[-_][\w-]{6,}", re.I), "…"),
+    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I), "…"),
+    (re.compile(r"\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,}\b", re.I), "…"),
+    (re.compile(r"(?<![\w.])\d+(?:[.,:]\d+)*(?:ms|s)?(?!\w)"), "#"),
+    # What a model wrote stands behind these words, another text in every row.
+    (re.compile(r"((?:invalid json output|could not parse|failed to parse)[^:]*:).*", re.I), r"\1"),
+    (re.compile(r" for troubleshooting, visit.*", re.I), ""),
+)
+_STATUS = re.compile(r"\b(?:error code|status(?: code)?|http)\W{0,3}([45]\d\d)\b", re.I)
+_AGAIN = "run again with --retry-failed"
+_ADVICE = (
+    (r"context.{0,12}length|too long|maximum context|too many tokens", "shorten the row, or a "
+     "--teacher with a longer context; then --retry-failed"),
+    (r"max_?tokens|finish_?reason\W+length|length limit|cut off|truncated", "raise "
+     "--max-output-tokens, then --retry-failed"),
+    (r"refus|content.?filter|content.?policy|safety", "read the row; --retry-failed asks it again, "
+     "another --teacher may answer"),
+    (r"\b401\b|\b403\b|authenticat|api.?key|permission", "check the key in the provider's "
+     "variable, then run again"),
+    (r"\b429\b|rate.?limit|too many requests|quota", "give --rpm or --tpm, then run again"),
+    (r"timed? ?out|timeout", f"raise --timeout, then {_AGAIN}"),
+    (r"connect|resolve|unreachable|disconnected|reset by peer|\b50[0-9]\b|\b5\d\d\b",
+     "see that the server answers, then run again"),
+    (r"\btool\b.*raised", f"mend the tool, then {_AGAIN}"),
+    (r"outputparser|validation|no answer|no json|schema|empty", "raise --schema-retries or take "
+     "another --teacher, then --retry-failed"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A kind of error: `rows` that it failed, the error without what differs from row to row, the
+    id of its first row, and what to do."""
+
+    rows: int
+    why: str
+    example: str
+    advice: str
+
+
+def failures(records: Iterable[Record], *, most: int = 10) -> list[Failure]:
+    """The kinds of failure among a run's records, most frequent first, at most `most`.
+
+    Numbers and ids are left out of an error, so that alike ones are counted together; what is
+    beyond `most` kinds stands as one, "other errors". Texts are printable and one line.
+    """
+    found: dict[str, Failure] = {}
+    for record in records:
+        if record.answer is not None:
+            continue
+        why = kind_of(record.error or "no error was kept")
+        if why not in found and len(found) >= KINDS:
+            why = _OTHER
+        known = found.get(why)
+        found[why] = (
+            replace(known, rows=known.rows + 1)
+            if known
+            else Failure(rows=1, why=why, example=record.example, advice=advice(record.error or ""))
+        )
+    ranked = sorted(found.values(), key=lambda failure: (failure.why == _OTHER, -failure.rows))
+    return _with_the_rest_as_one(ranked, most)
+
+
+def kind_of(error: str) -> str:
+    """An error without what differs from row to row: its numbers, ids, and what a model wrote."""
+    text = " ".join(error.split())
+    status = _STATUS.search(text)
+    for pattern, instead in _VARIABLE:
+        text = pattern.sub(instead, text)
+    if status and status.group(1) not in text:  # 429 and 500 are not alike
+        text = f"HTTP {status.group(1)}: {text}"
+    return printable(text.strip()[:LONGEST])
+
+
+def advice(error: str) -> str:
+    """What helps against such an error, in the words of the command line."""
+    for pattern, what in _ADVICE:
+        if re.search(pattern, error, re.IGNORECASE):
+            return what
+    return _AGAIN
+
+
+def _with_the_rest_as_one(ranked: list[Failure], most: int) -> list[Failure]:
+    shown, rest = ranked[:most], ranked[most:]
+    if not rest:
+        return shown
+    rows = sum(failure.rows for failure in rest)
+    return [*shown, replace(rest[0], rows=rows, why=_OTHER, advice=_AGAIN)]
