@@ -21,6 +21,10 @@ class StudentError(Exception):
     """A student, or its folder, that cannot serve: what, which one, what to do."""
 
 
+class StudentTimeout(StudentError, TimeoutError):
+    """A student that had not answered when the time it was given was over."""
+
+
 class StudentCard(BaseModel):
     """What serving needs beside the weights. Loading it executes nothing.
 

@@ -9,12 +9,12 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from .card import StudentError
-from .grammar import Compiler
+from .grammar import Compiler, Lark
 from .row import Answer, Request, Row, token_limit
 from .slots import Chunk, Slots, check_architecture
 
@@ -52,12 +52,19 @@ class Engine:
         self,
         prompt: Sequence[int],
         *,
-        schema: Mapping[str, Any] | None = None,
+        schema: Mapping[str, Any] | Lark | None = None,
         max_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int | None = None,
+        stop: Sequence[str] = (),
+        timeout: float | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Future[Answer]:
         """Queue one row of prompt token ids; the future holds its Answer.
+
+        `stop` strings end the text; after `timeout` seconds the future fails with StudentTimeout;
+        `on_text` is called from the engine's thread with each new part of the text and must return
+        at once. To cancel the future ends the row, also while it is being written.
 
         Raises StudentError at once where the prompt does not fit the context, `max_tokens` is too
         small for any answer of the schema, or the schema cannot be enforced.
@@ -72,6 +79,9 @@ class Engine:
             max_tokens=limit,
             temperature=temperature,
             seed=random.getrandbits(63) if seed is None else seed,
+            stop=tuple(end for end in stop if end),
+            deadline=None if timeout is None else time.monotonic() + timeout,
+            on_text=on_text,
         )
         self._arriving.put(request)
         return request.future
@@ -124,13 +134,14 @@ class Engine:
 
     def _admit(self, slots: Slots, waiting: deque[Request], rows: list[Row]) -> None:
         """Start waiting rows, several at a time: each joining costs a call of its own."""
+        for request in [request for request in waiting if request.dropped()]:
+            waiting.remove(request)
         free = self.max_batch - len(rows)
         if rows and free < min(len(waiting), self.max_batch // 4):
             return
         while waiting and len(rows) < self.max_batch:
             request = waiting.popleft()
-            if request.future.set_running_or_notify_cancel():
-                rows.append(Row(request, len(rows), self._compiler))
+            rows.append(Row(request, len(rows), self._compiler))
         _share_prefix(slots, rows)
 
     def _step(self, slots: Slots, rows: list[Row]) -> None:
@@ -157,10 +168,11 @@ class Engine:
         self.rows += len(rows)
 
     def _leave(self, slots: Slots, rows: list[Row]) -> None:
-        """Resolve finished rows; the others move together into the lowest slots."""
-        for row in [row for row in rows if row.finish]:
+        """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""
+        for row in [row for row in rows if row.finish or row.request.dropped()]:
             rows.remove(row)
-            row.resolve()
+            if not row.request.future.done():
+                row.resolve()
         taken = {row.slot for row in rows}
         free = [slot for slot in range(len(rows)) if slot not in taken]
         for row in rows:
@@ -206,5 +218,4 @@ def _in_common(one: Row, other: Row) -> int:
 
 def _fail(requests: Sequence[Request], error: Exception) -> None:
     for request in requests:
-        if not request.future.done():
-            request.future.set_exception(error)
+        request.fail(error)

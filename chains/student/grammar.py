@@ -34,6 +34,18 @@ class Grammar:
     labels: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Lark:
+    """A grammar in llguidance's Lark. `schemas` are those that stand in it, for their lengths.
+
+    `literal` bounds the bytes of one answer beside a schema's.
+    """
+
+    text: str
+    schemas: tuple[Mapping[str, Any], ...] = ()
+    literal: int = 64
+
+
 class Compiler:
     """Compiles schemas for one tokenizer, finds plans. `vocabulary` is the width of the logits."""
 
@@ -44,16 +56,20 @@ class Compiler:
             tokenizer, n_vocab=vocabulary, eos_token=list(end_tokens)
         )
         self._vocabulary = vocabulary
+        self.end = end_tokens[0]
         self._preference = _preferences(self._tokens, vocabulary)
         self._grammars: dict[str, Grammar] = {}
         self._lock = threading.Lock()
 
-    def compile(self, schema: Mapping[str, Any]) -> Grammar:
+    def compile(self, schema: Mapping[str, Any] | Lark) -> Grammar:
         """The schema's grammar, compiled once. Raises StudentError where it cannot be enforced."""
-        text = canonical(schema)
+        text = schema.text if isinstance(schema, Lark) else canonical(schema)
         with self._lock:
             if text not in self._grammars:
-                self._grammars[text] = self._compiled(closed(schema))
+                if isinstance(schema, Lark):
+                    self._grammars[text] = self._compiled_lark(schema)
+                else:
+                    self._grammars[text] = self._compiled(closed(schema))
             return self._grammars[text]
 
     def masks(self, matchers: Sequence[Any]) -> Any:
@@ -100,13 +116,7 @@ class Compiler:
         from llguidance import LLMatcher
 
         text = LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_flexible": False})
-        start = LLMatcher(self._tokens, text)
-        if start.is_error():
-            reason = start.get_error().strip().splitlines()[0]
-            raise StudentError(f"this answer schema cannot be enforced: {reason}")
-        plan = self.plan(start, limit=_LONGEST_PLAN)
-        if plan is None:
-            raise StudentError("no short answer fits this schema; simplify its patterns")
+        start, plan = self._started(text)
         worst = longest_way_out(schema)
         # Between two looks a row takes one token and what that forces, at most `worst`.
         caution = None if worst is None else 2 * worst + 32
@@ -117,6 +127,35 @@ class Compiler:
             caution=caution,
             labels=label_paths(schema),
         )
+
+    def _compiled_lark(self, lark: Lark) -> Grammar:
+        from llguidance import LLMatcher
+
+        start, plan = self._started(LLMatcher.grammar_from_lark(lark.text))
+        ways = [longest_way_out(schema) for schema in lark.schemas]
+        known = [way for way in ways if way is not None]
+        worst = max(known, default=0) + lark.literal if len(known) == len(ways) else None
+        caution = None if worst is None else 2 * worst + 32
+        return Grammar(
+            start=start,
+            plan=tuple(plan),
+            room=max((room(schema) for schema in lark.schemas), default=0) + lark.literal,
+            caution=caution,
+            labels=frozenset(),
+        )
+
+    def _started(self, text: str) -> tuple[Any, list[int]]:
+        """A matcher at the start of this grammar and the plan from there."""
+        from llguidance import LLMatcher
+
+        start = LLMatcher(self._tokens, text)
+        if start.is_error():
+            reason = start.get_error().strip().splitlines()[0]
+            raise StudentError(f"this answer schema cannot be enforced: {reason}")
+        plan = self.plan(start, limit=_LONGEST_PLAN)
+        if plan is None:
+            raise StudentError("no short answer fits this schema; simplify its patterns")
+        return start, plan
 
     def _way_out(self, state: Any) -> int:
         allowed = self.masks([state])[0].nonzero()[0]

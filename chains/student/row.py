@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from .card import StudentError
+from .card import StudentError, StudentTimeout
 from .grammar import Compiler, Grammar
+from .written import Written
 
 # A row about to reach its limit closes strings and lists this many tokens early, so that what comes
 # after them (as a rule the labels) is still the model's own choice.
@@ -21,6 +24,7 @@ class Answer:
 
     `probabilities` holds each token's share among the tokens that the grammar allowed there; it is
     1 for a token that was forced. `finish` is "length" where the limit on tokens made it close.
+    Where a stop string ended the answer, `text` ends before it and the other fields do not.
     """
 
     text: str
@@ -33,14 +37,37 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What one row is asked for: prompt token ids, how its tokens are chosen, and their limit."""
+    """What one row is asked for: prompt token ids, how its tokens are chosen, and their limit.
+
+    `deadline` is a `time.monotonic()`; `on_text` is called from the engine's thread with each new
+    part of the text. A future that is cancelled ends the row at the next token.
+    """
 
     prompt: tuple[int, ...]
     grammar: Grammar | None
     max_tokens: int
     temperature: float
     seed: int
+    stop: tuple[str, ...] = ()
+    deadline: float | None = None
+    on_text: Callable[[str], None] | None = None
     future: Future[Answer] = field(default_factory=Future)
+
+    def dropped(self) -> bool:
+        """Whether nobody waits any longer: cancelled, failed, or out of time just now."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.fail(StudentTimeout("the student did not answer in time; give a longer timeout"))
+        return self.future.done()
+
+    def succeed(self, answer: Answer) -> None:
+        """Hand the answer to whoever waits for it."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        """Say why there is no answer."""
+        if not self.future.done() and self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
 
 def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, context: int) -> int:
@@ -68,6 +95,8 @@ class Row:
         self.read = 0
         self.matcher = request.grammar.start.deep_copy() if request.grammar is not None else None
         self.finish: str | None = None
+        self._written = Written(request.stop, request.on_text)
+        self._followed = bool(request.stop or request.on_text)
         self._tokens: list[int] = []
         self._probabilities: list[float] = []
         self._plan = list(request.grammar.plan) if request.grammar is not None else None
@@ -106,6 +135,8 @@ class Row:
     def guard(self, token: int) -> int:
         """`token`, or one that leads out of the answer where nothing is left for `token`.
 
+        That may be the end-of-sequence token.
+
         As long as each state's plan fits the tokens that are left, the answer can be finished.
         """
         grammar = self.request.grammar
@@ -118,7 +149,7 @@ class Row:
         if self._plan is None:
             self._plan = self._compiler.plan(self.matcher, limit=self.left)
         if not self._plan:
-            return token
+            return self._going_on(token)
         late = self.left - len(self._plan) <= _SLACK
         if not late and self.matcher.validate_tokens([token, *self._plan]) > len(self._plan):
             # Inside a text the way out stays the same; to see that is cheap, to look anew is not.
@@ -133,10 +164,20 @@ class Row:
         self._plan = [token, *after]
         return token
 
+    def _going_on(self, token: int) -> int:
+        """`token` after what is a whole answer already, unless it could not be finished again."""
+        after = self._compiler.plan_after(self.matcher, token, limit=self.left - 1)
+        if after is None:
+            self._cut = True
+            return self._compiler.end
+        self._plan = [token, *after]
+        return token
+
     def resolve(self) -> None:
         """Hand the finished answer to whoever waits for it."""
-        if self.matcher is not None and not self.matcher.is_accepting():
-            self.request.future.set_exception(
+        whole = self.matcher is None or self.matcher.is_accepting() or self._written.stopped
+        if not whole:
+            self.request.fail(
                 StudentError(
                     f"the answer could not be finished within {self.request.max_tokens} tokens; "
                     "give a larger max_tokens"
@@ -144,9 +185,10 @@ class Row:
             )
             return
         pieces = tuple(self._compiler.bytes([token]) for token in self._tokens)
-        self.request.future.set_result(
+        self._tell(b"" if self._followed else b"".join(pieces), last=True)
+        self.request.succeed(
             Answer(
-                text=b"".join(pieces).decode("utf-8", errors="replace"),
+                text=self._written.text,
                 pieces=pieces,
                 probabilities=tuple(self._probabilities),
                 input_tokens=len(self.request.prompt),
@@ -163,13 +205,24 @@ class Row:
             self._plan = self._plan[1:] if self._plan[:1] == [token] else None
         if self.matcher is not None:
             self.matcher.consume_token(token)
+        if self._followed:
+            self._tell(self._compiler.bytes([token]))
+
+    def _tell(self, piece: bytes, *, last: bool = False) -> None:
+        try:
+            self._written.add(piece, last=last)
+        except Exception as error:  # noqa: BLE001 - the listener's own: it ends this row alone
+            self.request.fail(error)
 
     def _force(self) -> None:
         """Write what the grammar leaves no choice about, without asking the model."""
         if self.matcher is not None:
             for token in self.matcher.compute_ff_tokens()[: max(self.left, 0)]:
-                self._append(token, 1.0)
-        if self.matcher is not None and self.matcher.is_stopped():
+                if not self._written.stopped:
+                    self._append(token, 1.0)
+        if self._written.stopped:
+            self.finish = "stop"
+        elif self.matcher is not None and self.matcher.is_stopped():
             self.finish = "length" if self._cut else "stop"
         elif self.left <= 0:
             self.finish = "length"
