@@ -3,9 +3,9 @@
     python -m benchmarks.teacher_server --port 0 --latency 0.05 --mix reset=0.1,hang=0.05 --seed 1
 
 Prints its port. POST /v1/chat/completions answers `teacher_task` by the row's number in the prompt,
-through response_format or tools. GET /ledger gives what it counted: requests, answers, tokens that
-were billed, what was met how often, and per row [requests, good answers]. POST /reset, with a JSON
-object of new settings, begins anew. It listens on 127.0.0.1 alone.
+through response_format or tools. GET /ledger gives what it counted: requests, answers, tokens
+billed per model, what was met how often, and per row [requests, good answers]. POST /reset, with
+a JSON object of new settings, begins anew. It listens on 127.0.0.1 alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.requests = self.answers = self.in_flight = self.most_in_flight = self.too_early = 0
-        self.input_tokens = self.cached_tokens = self.output_tokens = 0
+        self.billed: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.met: Counter[str] = Counter()
         self.rows: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.keys: set[str] = set()
@@ -65,9 +65,10 @@ class Ledger:
         if reply.not_before:
             self.not_before[asked.row] = reply.not_before
         if reply.billed:
-            self.input_tokens += asked.input_tokens
-            self.cached_tokens += asked.cached_tokens
-            self.output_tokens += asked.output_tokens
+            bill = self.billed[asked.model]
+            bill["input"] += asked.input_tokens
+            bill["cached"] += asked.cached_tokens
+            bill["output"] += asked.output_tokens
 
     def shown(self) -> dict[str, Any]:
         """As JSON data."""
@@ -162,6 +163,10 @@ class Served:
     def ledger(self) -> dict[str, Any]:
         """What the server has counted."""
         return self._call("ledger", None)
+
+    def billed(self, kind: str) -> int:
+        """Tokens of a kind (input, cached, output) of all models."""
+        return sum(bill[kind] for bill in self.ledger()["billed"].values())
 
     def reset(self, **settings: Any) -> None:
         """Begin anew, with these settings (see Settings) and the defaults for all others."""
