@@ -14,7 +14,7 @@ from ..store.messages import Message
 from ..store.providers import Said
 from ..store.rows import Example, example_id
 from ..store.splits import split_of
-from .labelling import without_keys
+from .redaction import without_keys
 
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 _WRAPPERS = ("output", "answer", "result", "response")  # names that chains give their one output

@@ -198,7 +198,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from ..chains.student.card import StudentError
     from ..chains.task import TaskError
     from ..store.connection import StoreError
-    from .labelling import LabellingError
+    from .limits import LabellingError
     from .training import TrainingError
 
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)

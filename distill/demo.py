@@ -21,9 +21,10 @@ from ..chains.teachers import load_teacher
 from ..store.rows import Run
 from ..store.store import Store
 from .importing import import_examples
-from .labelling import LabellingError, label
+from .labelling import label
+from .limits import LabellingError
 from .results import Report
-from .runs import describe_run
+from .runs import teacher_run
 
 TASK = "understudy.examples.news.task:task"
 BASE = "embedded"
@@ -166,7 +167,7 @@ def _import(folder: Path, store: Store, seed: int) -> list[str]:
 def _label(task: Task, store: Store, progress: Callable[[str], Any]) -> int:
     """Label everything; returns how many rows were asked although they had been answered."""
     teacher = load_teacher("offline", task=TASK)
-    run = describe_run(task, role="teacher", name="teacher", model=teacher, target="reason_label")
+    run = teacher_run(task, [teacher])
     before = _answered(store, run)
     asked: list[str] = []
     show = progress("teacher")

@@ -15,9 +15,10 @@ from ..store.store import Store
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare, held_out
 from .dataset import lesson_pairs
-from .labelling import LabellingError, Progress, run_chain
+from .limits import LabellingError
+from .loop import Progress, Rows, run_chain
 from .results import Report
-from .runs import describe_run, start
+from .runs import describe_run, is_repeat, start
 
 STUDENT_CONCURRENCY = 64
 AnswerChain = Runnable[dict[str, Any], Thought]
@@ -45,8 +46,9 @@ def evaluate(
     )  # a folder that is no student is said at once
     teacher = teaching_run(store, task)
     names = list(splits) if splits else held_out(store, task)
-    examples = [e for name in names for e in store.examples(task.name, split=name, limit=limit)]
-    if not examples:
+    rows = Rows(splits=tuple(names), limit=limit)
+    found = store.splits(task.name)
+    if not any(found.get(name) for name in names):
         raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
 
     def answer(run: Run, chain: AnswerChain, concurrency: int) -> None:
@@ -55,7 +57,7 @@ def evaluate(
             task,
             store,
             start(task, store, run),
-            examples,
+            rows,
             concurrency=concurrency,
             progress=progress(run.name) if progress else None,
         )
@@ -64,7 +66,7 @@ def evaluate(
         answer(run, chain, 1)
     for run, chain, model in local:
         try:
-            if {example.id for example in examples} - store.answered(run.id):
+            if rows.count(store, start(task, store, run)):
                 _ = (
                     model.engine
                 )  # weights that cannot be loaded are one error, not one for each row
@@ -77,6 +79,8 @@ def evaluate(
 def teaching_run(store: Store, task: Task) -> Run:
     """The newest teacher run that answered rows of split `train`. Raises LabellingError."""
     for run in store.runs(task=task.name, role="teacher"):
+        if is_repeat(run):
+            continue
         taught = store.records(run.id, split="train") if run.answers == task.answers else []
         if any(record.answer for record in taught):
             return run

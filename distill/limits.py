@@ -22,6 +22,17 @@ class Stopped(LabellingError):
         self.reason, self.resume = reason, resume
 
 
+class EndOfRun(BaseException):
+    """Raised inside a call that shows that no row should be asked any more; `error` says why.
+
+    No Exception, because a strategy that counts votes takes a failed call for an abstention.
+    """
+
+    def __init__(self, error: LabellingError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Ceilings of a run. `None` is no ceiling.

@@ -14,7 +14,8 @@ from ..store.recording import add_recordings
 from ..store.rows import Example, Record, Run
 from ..store.statements import SUMMED
 from ..store.store import Store
-from .labelling import thought_fields, without_keys
+from .loop import thought_fields
+from .redaction import without_keys
 from .runs import RECORDED, describe_run, now, start
 
 KEPT = (*SUMMED, "confidence", "votes", "details")

@@ -48,7 +48,7 @@ def report(
     Returns the path of the HTML page. Raises LabellingError, StoreError.
     """
     from .comparing import compare  # a Report renders without LangChain and without a store
-    from .labelling import LabellingError
+    from .limits import LabellingError
 
     result = compare(task, store, splits=splits)
     if not result.systems:

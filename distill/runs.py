@@ -5,17 +5,20 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from ..chains.task import Target, Task, prompt_words
+from ..chains.strategies import strategy_parameters
+from ..chains.task import Target, Task, fingerprint, prompt_words
 from ..chains.teachers import model_name, model_parameters
 from ..store.provenance import save_words
 from ..store.rows import Run, run_id
 from ..store.store import Store
 
+ZERO_SHOT = "zero_shot"
+REPEAT = "repeat"
 RECORDED = "recorded"  # the strategy of answers from elsewhere: their words are not known
 
 
@@ -47,6 +50,36 @@ def describe_run(
     }
     asked_by = {} if strategy == RECORDED else versions()
     return Run(id=run_id(**identity), name=name, **identity, versions=asked_by, started=now())
+
+
+def teacher_run(
+    task: Task,
+    models: Sequence[BaseChatModel],
+    *,
+    strategy: str = ZERO_SHOT,
+    options: Mapping[str, Any] | None = None,
+    repeat: bool = False,
+) -> Run:
+    """The Run of a teacher: its models, how they are asked, and whether it is asked once more."""
+    asked = dict(options or {})
+    parameters = {} if strategy == ZERO_SHOT else strategy_parameters(strategy, **asked)
+    for number, model in enumerate(models[1:], 2):
+        parameters[f"model_{number}"] = model_name(model)
+        parameters[f"parameters_{number}"] = fingerprint(model_parameters(model))
+    return describe_run(
+        task,
+        role="teacher",
+        name="teacher",
+        model=models[0],
+        target="reason_label",
+        strategy=strategy,
+        parameters=parameters | ({REPEAT: True} if repeat else {}),
+    )
+
+
+def is_repeat(run: Run) -> bool:
+    """Whether the run asks rows a second time, to see how far a teacher agrees with itself."""
+    return bool(run.parameters.get(REPEAT))
 
 
 def start(task: Task, store: Store, run: Run) -> Run:

@@ -29,6 +29,7 @@ from .qlora import (
     quiet,
 )
 from .run_folder import CHECKPOINTS, LOG_FILE, claim, failures_told, last_checkpoint, rewind_log
+from .runs import is_repeat
 
 __all__ = ["Lesson", "TrainingError", "prepare", "train"]
 
@@ -153,6 +154,8 @@ def _teacher(task: Task, store: Store, wanted: str | None) -> Run:
             )
         return run
     for run in store.runs(task=task.name, role="teacher"):
+        if is_repeat(run):
+            continue
         if run.answers == task.answers and store.records(run.id, split="train"):
             return run
     raise TrainingError(

@@ -121,3 +121,19 @@ def _counts(
 def _json_path(path: str) -> str:
     """A dotted path as SQLite asks for it."""
     return "$" + "".join(f'."{name}"' for name in path.split("."))
+
+
+def spent_by(store: Store, run_id: str) -> tuple[float, int]:
+    """US dollars and tokens that a run has spent at most.
+
+    Calls that may have been billed and did not say so (`details.unreported_calls`) count with their
+    worst case.
+    """
+    (row,) = store.connection.read(
+        "select total(cost) + total(details ->> '$.unreported_calls.usd') as usd, "
+        "total(input_tokens) + total(output_tokens) "
+        "+ total(details ->> '$.unreported_calls.tokens') as tokens "
+        f"from records where run = {RUN_POSITION}",
+        run=run_id,
+    )
+    return float(row["usd"]), int(row["tokens"])

@@ -17,7 +17,8 @@ from understudy.chains import load_task
 from understudy.chains.task import Target
 from understudy.chains.teachers import load_teacher
 from understudy.distill import demo
-from understudy.distill.labelling import LabellingError, label
+from understudy.distill.labelling import label
+from understudy.distill.limits import LabellingError
 from understudy.distill.preflight import TrainingError
 from understudy.store import Store
 

@@ -8,7 +8,8 @@ from understudy.chains import StudentError
 from understudy.distill.baselines import majority_chain, tfidf_chain
 from understudy.distill.comparing import compare, held_out
 from understudy.distill.evaluation import evaluate, teaching_run
-from understudy.distill.labelling import LabellingError, label
+from understudy.distill.labelling import label
+from understudy.distill.limits import LabellingError
 from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run
 from understudy.distill.scoring import split_result

@@ -19,15 +19,11 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from understudy.chains import Task, answer_chain
-from understudy.distill.labelling import (
-    FAILURES_IN_A_ROW,
-    NOTHING_IN_A_ROW,
-    LabellingError,
-    label,
-    one_line,
-    run_chain,
-)
+from understudy.distill.labelling import label
+from understudy.distill.limits import LabellingError
+from understudy.distill.loop import FAILURES_IN_A_ROW, NOTHING_IN_A_ROW, run_chain
 from understudy.distill.recorded import record_labels
+from understudy.distill.redaction import one_line
 from understudy.distill.runs import describe_run
 from understudy.examples.news.task import task, teacher
 from understudy.store import Example, Store, StoreError, example_id
@@ -170,7 +166,7 @@ def test_an_interrupt_in_a_notebook_asks_no_new_row():
     code = textwrap.dedent(
         """
         import asyncio, os, signal, sys, threading, time
-        from understudy.distill.labelling import run_coroutine
+        from understudy.distill.loop import run_coroutine
         asked = []
         async def job():
             for number in range(100):
@@ -264,7 +260,7 @@ def test_a_store_that_cannot_write_stops_the_run(store):
             describe_run(task, role="teacher", name="t", model=teacher, target="reason_label")
         )
         with pytest.raises(StoreError, match="disk is full"):
-            run_chain(answer_chain(task, teacher), task, full, run, full.examples(task.name))
+            run_chain(answer_chain(task, teacher), task, full, run)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from understudy.chains.teachers import load_teacher
-from understudy.distill.labelling import LabellingError, label
+from understudy.distill.labelling import label
+from understudy.distill.limits import LabellingError
 from understudy.examples.news.task import task
 from understudy.store import Example, Record, Run, Store, example_id
 

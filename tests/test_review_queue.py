@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from understudy.chains import Task
-from understudy.distill.labelling import LabellingError
+from understudy.distill.limits import LabellingError
 from understudy.distill.review_queue import review_queue
 from understudy.store import Example, Record, Run, Store, example_id
 from understudy.store.flags import set_flags

@@ -41,7 +41,7 @@ from understudy.chains.strategies import (
 )
 from understudy.chains.voting import self_consistency, vote
 from understudy.chains.wording import PREFACE, STEP_BY_STEP, instructed, prefaced
-from understudy.distill.labelling import run_chain, thought_fields
+from understudy.distill.loop import run_chain, thought_fields
 from understudy.distill.runs import describe_run
 from understudy.examples.news.task import task as news
 from understudy.examples.news.task import teacher as news_teacher
@@ -796,7 +796,7 @@ def test_a_labelled_row_remembers_its_votes_and_its_negotiation() -> None:
                     parameters=strategy_parameters(name, **options),
                 )
             )
-            run_chain(chain, news, store, run, [row])
+            run_chain(chain, news, store, run)
             [record] = store.records(run.id)
         assert record.attempts == calls_per_row(name, models=len(models), **options)
         assert record.votes is not None

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from understudy.chains import TaskError
 from understudy.chains.teachers import load_teacher, model_parameters
-from understudy.distill.labelling import one_line
+from understudy.distill.redaction import one_line
 
 
 def openai(**options: Any) -> ChatOpenAI:

@@ -1,0 +1,41 @@
+"""Text from providers as it may be stored: without keys, on one line, storable as UTF-8."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_KEY = re.compile(
+    r"\b(?:sk|pk|hf|gsk|xai|key)[-_][A-Za-z0-9_\-*]{8,}"
+    r"|\bAIza[A-Za-z0-9_\-]{8,}|\bA[KS]IA[A-Z0-9]{8,}"
+    r"|(?i:(?<=\bbearer ))(?=\S*\d)[A-Za-z0-9._~+/=*\-]{8,}"  # not "Bearer authentication"
+)
+
+
+def storable(text: str) -> str:
+    """The text with half a surrogate pair, which a cut-off reply can hold, as a question mark."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line of at most 300 characters, without what looks like a key."""
+    text = " ".join(storable(str(error)).split())
+    return f"{type(error).__name__}: {_hidden(text)}"[:300]
+
+
+def without_keys(value: Any) -> Any:
+    """JSON data as it may be stored: providers' errors and tools' results can hold keys."""
+    if isinstance(value, str):
+        return _hidden(storable(value))
+    if isinstance(value, Mapping):
+        return {storable(str(key)): without_keys(part) for key, part in value.items()}
+    return [without_keys(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _hidden(text: str) -> str:
+    for name, value in os.environ.items():
+        if re.search(r"KEY|TOKEN|SECRET", name, re.IGNORECASE) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return _KEY.sub("***", text)
