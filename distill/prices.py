@@ -142,7 +142,7 @@ def find_price(
     next 24 hours. A teacher of rules in this process costs nothing. A model behind another server's
     `base_url` has that server's price, not its namesake's. Raises LabellingError for a bad table.
     """
-    name, provider = model_name(model), _provider(model)
+    name, provider = model_name(model), provider_of(model)
     if table is not None:
         known = read_table(table)
         for key in (reference, f"{provider}:{name}", name):
@@ -222,6 +222,6 @@ def _counted(details: Mapping[str, Any], kinds: Sequence[str]) -> int:
     return sum(_count(value) for key, value in details.items() if key.endswith(tuple(kinds)))
 
 
-def _provider(model: BaseChatModel) -> str:
+def provider_of(model: BaseChatModel) -> str:
     """The provider's name as LangChain traces it."""
     return str(model._get_ls_params().get("ls_provider") or "")
