@@ -9,6 +9,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from .wire import lean
+
 
 @asynccontextmanager
 async def own_clients(models: Sequence[BaseChatModel]) -> AsyncIterator[list[BaseChatModel]]:
@@ -47,7 +49,7 @@ def _http_client() -> Any:
 
 
 def _with_client(model: Any, client: Any) -> BaseChatModel:
-    root = model.root_async_client.with_options(http_client=client, max_retries=0)
+    root = lean(model, model.root_async_client.with_options(http_client=client, max_retries=0))
     copied: BaseChatModel = model.model_copy(
         update={"root_async_client": root, "async_client": root.chat.completions}
     )
