@@ -1,16 +1,24 @@
-"""Reading a model's reply: its native reasoning apart, and the JSON object in a plain text."""
+"""Reading a model's reply: its own reasoning, the JSON in a plain text, and what broke it off."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
 _TRIES = 200
 # Closed, or cut off; some chat templates open the tag in the prompt, so only its end is seen.
 _THINKING = re.compile(r"<think(?:ing)?>(.*?)(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
+_ENDS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_CUT_OFF = {"length", "max_tokens", "max_output_tokens", "model_length"}
+_REFUSED = {
+    *("refusal", "content_filter", "content_filtered", "guardrail_intervened"),
+    *("safety", "prohibited_content", "blocklist", "spii", "recitation"),  # Gemini
+}
 _END_ONLY = re.compile(r"\A(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 
 
@@ -70,3 +78,68 @@ def json_in(text: str) -> dict[str, Any] | None:
             end = place + 1
         place = text.find("{", end)
     return found
+
+
+def stopped_by(message: AIMessage, cap: int | None = None) -> str | None:
+    """Why the model did not come to the end of its answer, as one line; None where it did.
+
+    A refusal (its own words, or the provider's filter), or the output cap, whose tokens are `cap`
+    where they are known; each provider has its own names for them.
+    """
+    metadata = message.response_metadata
+    ends = [metadata.get(name) for name in _ENDS]
+    incomplete = metadata.get("incomplete_details")  # OpenAI's Responses API
+    ends += [incomplete.get("reason")] if isinstance(incomplete, Mapping) else []
+    reasons = {str(end).rpartition(".")[2].lower() for end in ends if end}
+    refusal = _refusal(message) or ", ".join(sorted(reasons & _REFUSED))
+    if refusal:
+        return f"the model refused: {' '.join(refusal.split())[:200]}"
+    if reasons & _CUT_OFF:
+        where = f"its output cap (max_tokens={cap})" if cap else "the model's own limit of output"
+        return f"the reply was cut off at {where}; allow more output tokens, or ask for less"
+    return None
+
+
+def _refusal(message: AIMessage) -> str:
+    told = message.additional_kwargs.get("refusal")
+    blocks = message.content if isinstance(message.content, list) else []
+    told = [told, *(block.get("refusal") for block in blocks if isinstance(block, dict))]
+    return next((part for part in told if isinstance(part, str) and part), "")
+
+
+def completed_reply(error: BaseException) -> AIMessage | None:
+    """The reply inside an error that openai's SDK raises after the reply has come; None elsewhere.
+
+    Its LengthFinishReasonError and ContentFilterFinishReasonError carry the whole completion, which
+    has been billed: text, finish_reason, the model's own name and the usage are those of any reply.
+    """
+    dump = getattr(getattr(error, "completion", None), "model_dump", None)
+    completion = dump() if callable(dump) else None
+    if not isinstance(completion, dict) or not completion.get("choices"):
+        return None
+    choice = completion["choices"][0]
+    message = choice.get("message") or {}
+    return AIMessage(
+        message.get("content") or "",
+        additional_kwargs={"refusal": message.get("refusal")},
+        response_metadata={
+            "finish_reason": choice.get("finish_reason"),
+            "model_name": completion.get("model"),
+        },
+        usage_metadata=_usage(completion.get("usage")),
+    )
+
+
+def _usage(usage: Any) -> UsageMetadata | None:
+    if not isinstance(usage, dict):
+        return None
+    read = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    asked, told = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    return UsageMetadata(
+        input_tokens=asked,
+        output_tokens=told,
+        total_tokens=usage.get("total_tokens") or asked + told,
+        input_token_details=InputTokenDetails(cache_read=read or 0),
+        output_token_details=OutputTokenDetails(reasoning=thought or 0),
+    )

@@ -64,7 +64,13 @@ def build_strategy(name: str, task: Task, models: Sequence[BaseChatModel], **opt
 
 
 def calls_per_row(name: str, *, models: int = 1, **options: Any) -> int:
-    """The most model calls that one row can cost, without an engine's own retries."""
+    """The most model calls that one row can cost, where every reply fits and arrives.
+
+    A reply that does not fit the schema is asked for again, up to `schema_retries` times a call
+    (`answer_chain`), so that (1 + schema_retries) times as many is the most; the plain analysis of
+    `two_step` is asked for once, and `agent` counts what it asks again among its own. Calls that
+    are lost on the way and sent again by an engine come on top.
+    """
     function = _strategy(name)
     counted = _CALLS.get(name)
     return 1 if counted is None else counted(models, _defaults(function) | options)

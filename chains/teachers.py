@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
+from pydantic import SecretStr
 
 from .loading import load_attribute
+from .providers import CAPS, chat_model, first_attempt, key_variables, provided, with_options
 from .task import TaskError, fingerprint
 
 _SECRET = re.compile(r"key|token$|secret|password|header|auth", re.IGNORECASE)
+_SAMPLING = ("temperature", "top_p", "top_k", "seed", "random_seed", "reasoning_effort")
+_TRANSPORT = re.compile(r"retries$|timeout$", re.IGNORECASE)  # decides no answer
+_CAUSES = 10
 _URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/?#]*@)?([^?#]*)")
 
 
@@ -22,36 +27,61 @@ def load_teacher(
     *,
     task: str,
     base_url: str | None = None,
+    key_variable: str | None = None,
+    max_output_tokens: int | None = None,
+    temperature: float | None = None,
 ) -> BaseChatModel:
     """The chat model that `reference` names.
 
     "offline": the teacher that the task's own module ships (`teacher` in the file of `task`).
-    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-5-mini"; `base_url` points it at
-    any OpenAI-compatible server. "path/to/file.py:name": a chat model that you built yourself.
+    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-5-mini". "path/to/file.py:name":
+    a chat model that you built yourself.
 
-    Raises TaskError where there is no such teacher or its package is not installed.
+    `base_url` points a provider at another server that speaks its protocol; on this machine it
+    needs no key. `key_variable` names the environment variable with the key, where it is not the
+    provider's own (GROQ_API_KEY for openai:... at Groq). `max_output_tokens` caps the output of a
+    call and `temperature` sets it, whatever the integration calls them. The offline teacher has
+    none of these. A provider's SDK does not repeat calls by itself: whoever asks repeats, and
+    counts.
+
+    Raises TaskError, one line, where there is no such teacher, its package is not installed, or its
+    key is missing.
     """
+    reference = reference.strip()
     if not reference:
         raise TaskError("no teacher is named; give offline, provider:model, or file.py:name")
     if reference == "offline":
         where = task.rpartition(":")[0] or task
-        return _chat_model(load_attribute(f"{where}:teacher", default="teacher"), reference)
+        return chat_model(load_attribute(f"{where}:teacher", default="teacher"), reference)
     if re.search(r"\.py(:\w+)?$", reference):
-        return _chat_model(load_attribute(reference, default="teacher"), reference)
-    if importlib.util.find_spec("langchain") is None:
-        raise TaskError(f"teacher {reference} needs: pip install 'understudy[teachers]'")
-    from langchain.chat_models import init_chat_model
+        if base_url or key_variable:
+            raise TaskError(f"teacher {reference} is built in that file; set URL and key there")
+        own = chat_model(load_attribute(reference, default="teacher"), reference)
+        return with_options(own, reference, max_output_tokens, temperature)
+    model = provided(reference, base_url=base_url, key_variable=key_variable)
+    return with_options(model, reference, max_output_tokens, temperature)
 
-    options: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
-    try:
-        return _chat_model(init_chat_model(reference, **options), reference)
-    except ImportError as error:
-        raise TaskError(f"teacher {reference}: {_first_line(error)}") from error
-    except Exception as error:  # every provider has errors of its own for a missing key
-        raise TaskError(
-            f"teacher {reference} cannot be made: {_first_line(error)}; give "
-            "offline, provider:model, or file.py:name, and set the provider's key"
-        ) from error
+
+def output_cap(model: BaseChatModel) -> int | None:
+    """The model's own cap on the output tokens of one call, whatever its field is called.
+
+    None where it has none: then only the provider's own limit ends a reply.
+    """
+    given: list[Any] = [getattr(model, name, None) for name in CAPS]
+    for more in (getattr(model, "model_kwargs", None), getattr(model, "extra_body", None)):
+        given += [more.get(name) for name in CAPS] if isinstance(more, Mapping) else []
+    # Of several, which one a server heeds is its own affair; Ollama's -1 is none.
+    return max((cap for cap in given if isinstance(cap, int) and cap > 0), default=None)
+
+
+def retries_of_its_own(model: BaseChatModel) -> int:
+    """How often the SDK behind the model repeats a failed call by itself, unseen; 0 if unknown."""
+    clients = (getattr(model, name, None) for name in ("root_async_client", "root_client"))
+    for owner in (*clients, model):  # openai's clients have a number where the model says None
+        retries = getattr(owner, "max_retries", None)
+        if isinstance(retries, int):
+            return max(0, retries - first_attempt(model))
+    return 0
 
 
 def model_name(model: BaseChatModel) -> str:
@@ -67,9 +97,16 @@ def model_parameters(model: BaseChatModel) -> dict[str, Any]:
     """What decides the model's answers, as JSON scalars without secrets; identifies a run.
 
     A URL is kept without user, password and query. Parameters that are not scalars, such as
-    reasoning={"effort": "high"}, are told apart by one fingerprint, "nested".
+    reasoning={"effort": "high"}, are told apart by one fingerprint, "nested". Retries and timeouts
+    decide no answer. Sampling and cap count where an integration leaves them out of what it says
+    of itself (Groq, Ollama, Mistral).
     """
     parameters = {"kind": model._llm_type, **model._identifying_params}
+    for name in _SAMPLING:
+        if parameters.get(name) is None:
+            parameters[name] = getattr(model, name, None)
+    if not any(parameters.get(name) for name in CAPS):
+        parameters["max_tokens"] = output_cap(model)
     if hasattr(model, "openai_api_base"):  # the client reads the variable where nothing is given
         base_url = model.openai_api_base or os.environ.get("OPENAI_BASE_URL")
         parameters |= {"base_url": base_url.rstrip("/")} if base_url else {}
@@ -86,7 +123,7 @@ def _public(value: Any) -> Any:
         return {
             key: part
             for key, part in sorted(named.items())
-            if part not in (None, {}, []) and not _SECRET.search(key)
+            if part not in (None, {}, []) and not _SECRET.search(key) and not _TRANSPORT.search(key)
         }
     if isinstance(value, list | tuple):
         return [_public(part) for part in value]
@@ -96,11 +133,67 @@ def _public(value: Any) -> Any:
     return value if isinstance(value, int | float) else None
 
 
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def named_error(error: BaseException, model: BaseChatModel) -> str:
+    """A failed call as "Type: what to look at: message": which host, which variable, which model.
+
+    What the provider says is left as it is, keys included; whoever stores it strikes them out.
+    """
+    kind, message = type(error).__name__, " ".join(str(error).split())
+    hint = _hint(error, model)
+    return ": ".join(part for part in (kind, hint, message) if part)
 
 
-def _chat_model(teacher: Any, reference: str) -> BaseChatModel:
-    if not isinstance(teacher, BaseChatModel):
-        raise TaskError(f"{reference} is a {type(teacher).__name__}, not a LangChain chat model")
-    return teacher
+def _hint(error: BaseException, model: BaseChatModel) -> str:
+    host, kinds = _host(error, model), " ".join(kind.__name__ for kind in type(error).__mro__)
+    status = getattr(error, "status_code", None)
+    if status in {401, 403}:
+        return f"the key in {variable} is refused" if (variable := _key_of(model)) else ""
+    if status == 404 and host:
+        return f"{host} has no model {model_name(model)}, or nothing at this path"
+    if status is not None or not host:
+        return ""
+    if "Timeout" in kinds:
+        return f"no answer in time from {host}"
+    return f"the connection to {host} failed{_cause(error)}" if "Connect" in kinds else ""
+
+
+def _cause(error: BaseException) -> str:
+    """What the operating system says, from the end of the chain of causes."""
+    said, deeper = "", error.__cause__ or error.__context__
+    for _ in range(_CAUSES):
+        if deeper is None:
+            break
+        said = str(deeper) if isinstance(deeper, OSError) else said
+        deeper = deeper.__cause__ or deeper.__context__
+    return f" ({' '.join(said.split())})" if said else ""
+
+
+def _host(error: BaseException, model: BaseChatModel) -> str:
+    """scheme://host:port, without user and password, that the call went to; '' if unknown."""
+    try:
+        asked = str(error.request.url)  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):  # httpx raises where there is no request
+        asked = next(iter(_urls(model)), "")
+    parts = urlsplit(asked)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+
+
+def _urls(model: BaseChatModel) -> list[str]:
+    values = [
+        getattr(model, name, None)
+        for name in type(model).model_fields
+        if re.search(r"base|url|endpoint", name)
+    ]
+    return [value for value in values if isinstance(value, str) and value.startswith("http")]
+
+
+def _key_of(model: BaseChatModel) -> str:
+    """The environment variable that holds the model's key; its provider's own if none does."""
+    variables = key_variables(model)
+    for field in variables.values():
+        value = getattr(model, field, None)
+        secret = value.get_secret_value() if isinstance(value, SecretStr) else ""
+        for name, held in os.environ.items():
+            if secret and held == secret:
+                return name
+    return " or ".join(variables)

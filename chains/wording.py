@@ -7,10 +7,17 @@ in by variable or as whole messages, never read as a template.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.prompts import (
     ChatPromptTemplate,
     HumanMessagePromptTemplate,
@@ -18,6 +25,7 @@ from langchain_core.prompts import (
     SystemMessagePromptTemplate,
 )
 
+from .replies import native_reasoning
 from .task import TaskError, fingerprint
 
 # "Large language models are zero-shot reasoners", arXiv 2205.11916
@@ -44,6 +52,11 @@ ONLY_JSON = "Answer with one JSON object and nothing else. It fits this JSON sch
 
 DEFAULT_WORDS = fingerprint(
     [STEP_BY_STEP, FREELY, ANALYSIS, CRITICISM, PROPOSAL, OBJECTION, HINT, ONLY_JSON]
+)
+# No part of the fingerprint: it is said only where a run would else have no answer at all.
+CORRECTION = (
+    "That answer does not fit: {misfit}. Give the whole answer again with this corrected, in the "
+    "form that was asked for, and nothing else."
 )
 PREFACE = "strategy_preface"
 TURNS = "strategy_turns"
@@ -86,6 +99,27 @@ def with_examples(prompt: ChatPromptTemplate) -> ChatPromptTemplate:
 def with_turns(prompt: ChatPromptTemplate) -> ChatPromptTemplate:
     """The prompt with room for messages, the variable TURNS, at its end."""
     return _prompt([*prompt.messages, MessagesPlaceholder(TURNS)])
+
+
+def corrected(reply: AIMessage, misfit: str) -> list[BaseMessage]:
+    """A reply and what does not fit of it, as the talk goes on: a tool's error where it called one.
+
+    The reply goes back without what it thought in `<think>`. Every call of a tool is answered,
+    those whose arguments could not be read too: providers refuse a call without its result.
+    """
+    said = CORRECTION.format(misfit=misfit)
+    calls = [*reply.tool_calls, *reply.invalid_tool_calls]
+    if calls and all(call["id"] for call in calls):
+        results = [
+            ToolMessage(said, tool_call_id=str(call["id"]), name=call["name"], status="error")
+            for call in calls
+        ]
+        return [reply, *results]
+    spoken = native_reasoning(reply)[0]
+    if calls or not spoken.content:  # no provider takes a call without an id, or an empty message
+        written = json.dumps([call["args"] for call in calls], ensure_ascii=False)
+        spoken = AIMessage(str(spoken.text) or (written if calls else "(nothing)"))
+    return [spoken, HumanMessage(said)]
 
 
 def question_of(prompt: ChatPromptTemplate) -> ChatPromptTemplate:

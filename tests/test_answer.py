@@ -10,12 +10,14 @@ from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableConfig
 from pydantic import Field
 
 from understudy.chains import Task, Thought, answer_chain
 from understudy.chains.student.card import StudentCard, StudentError
 from understudy.chains.task import prompt_words
 
+ONCE: RunnableConfig = {"configurable": {"schema_retries": 0}}
 FITTING = {"reasoning": "quiet", "mood": "Neutro", "urgent": False}
 
 
@@ -132,7 +134,7 @@ def test_a_reply_that_does_not_fit_fails_in_one_line_with_its_text(
     tiny_task: Task, reply: AIMessage, reason: str
 ) -> None:
     with pytest.raises(OutputParserException, match=reason) as caught:
-        answer_chain(tiny_task, scripted(reply)).invoke({"sentence": "x"})
+        answer_chain(tiny_task, scripted(reply)).invoke({"sentence": "x"}, ONCE)
     assert caught.value.llm_output == reply.content
     assert len(str(caught.value.args[0]).split("\nFor troubleshooting")[0].splitlines()) == 1
 
@@ -140,7 +142,7 @@ def test_a_reply_that_does_not_fit_fails_in_one_line_with_its_text(
 def test_a_batch_can_keep_its_failures_beside_its_thoughts(tiny_task: Task) -> None:
     chain = answer_chain(tiny_task, scripted(call(FITTING), AIMessage("no")))
     rows = [{"sentence": "a"}, {"sentence": "b"}]
-    good, bad = chain.batch(rows, {"max_concurrency": 1}, return_exceptions=True)
+    good, bad = chain.batch(rows, {**ONCE, "max_concurrency": 1}, return_exceptions=True)
     assert isinstance(good, Thought)
     assert isinstance(bad, OutputParserException)
 

@@ -16,7 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import BaseModel, Field, model_validator
 
 from understudy.chains import Task, TaskError, Thought, answer_chain
@@ -54,6 +54,7 @@ NEWS = {
     "f3": "Lojistas temem a alta dos juros.",
 }
 ROW = {"sentence": "chove"}
+ONCE: RunnableConfig = {"configurable": {"schema_retries": 0}}
 
 
 class Scripted(BaseChatModel):
@@ -278,7 +279,8 @@ def test_a_tie_goes_to_the_answer_that_was_given_first(tiny_task: Task) -> None:
 
 def test_a_failed_sample_abstains_and_lowers_the_confidence(tiny_task: Task) -> None:
     replies: list[Reply] = [mood("Medo"), "no idea", RuntimeError("lost\nline two"), mood("Medo")]
-    thought = self_consistency(tiny_task, one_by_one(replies), samples=4).invoke(ROW, SEQUENTIAL)
+    chain = self_consistency(tiny_task, one_by_one(replies), samples=4)
+    thought = chain.invoke(ROW, {**ONCE, "max_concurrency": 1})
     assert thought.votes == {"mood": {'"Medo"': 2}, "urgent": {"false": 2}}
     assert thought.confidence == {"mood": 0.5, "urgent": 0.5}
     assert thought.details == {
@@ -554,13 +556,13 @@ def test_what_both_said_last_beats_what_they_said_before(tiny_task: Task) -> Non
 
 
 def test_a_reader_that_fails_ends_the_talk_with_what_was_said(tiny_task: Task) -> None:
-    thought = negotiate(tiny_task, one_by_one([mood("Medo")]), one_by_one(["hm"])).invoke(ROW)
+    thought = negotiate(tiny_task, one_by_one([mood("Medo")]), one_by_one(["hm"])).invoke(ROW, ONCE)
     assert plain(tiny_task, thought)[1] == {"mood": "Medo", "urgent": False}
     assert thought.details is not None
     assert thought.details["transcript"][1]["error"].startswith("OutputParserException: ")
     assert thought.confidence == {"mood": 0.5, "urgent": 0.5}
     with pytest.raises(OutputParserException, match="none of 1 samples"):
-        negotiate(tiny_task, one_by_one(["hm"])).invoke(ROW)
+        negotiate(tiny_task, one_by_one(["hm"])).invoke(ROW, ONCE)
 
 
 # --- agents -------------------------------------------------------------------------------------
@@ -648,7 +650,7 @@ def test_a_profile_that_denies_tools_and_schemas_means_text(tiny_task: Task) -> 
 def test_text_without_an_answer_is_a_failure(tiny_task: Task) -> None:
     for reply in ("I would rather not.", "{" * 1000, '{"a": ' * 5000, "<think>{}"):
         with pytest.raises(OutputParserException):
-            answer_chain(tiny_task, TextOnly(replies=[reply])).invoke(ROW)
+            answer_chain(tiny_task, TextOnly(replies=[reply])).invoke(ROW, ONCE)
 
 
 BLOCKS: list[str | dict[Any, Any]] = [
@@ -692,7 +694,7 @@ def test_broken_arguments_of_a_call_are_named(tiny_task: Task) -> None:
     broken = {"name": "Mood", "args": '{"mood": ', "id": "1", "error": None}
     message = AIMessage("", invalid_tool_calls=[{**broken, "type": "invalid_tool_call"}])
     with pytest.raises(OutputParserException, match="arguments of the call"):
-        answer_chain(tiny_task, one_by_one([message])).invoke(ROW)
+        answer_chain(tiny_task, one_by_one([message])).invoke(ROW, ONCE)
 
 
 @pytest.mark.parametrize(
