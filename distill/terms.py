@@ -202,37 +202,18 @@ def told_terms(model: BaseChatModel, noted: Terms | None = None) -> str:
     return f"terms of {model_name(model)}: {terms.note}{source}"
 
 
-def note_terms(store: Store, run_model: str, models: Sequence[BaseChatModel]) -> Terms | None:
-    """Note in the store what is known of the terms of a run's model, where nothing was noted.
+def note_terms(store: Store, models: Sequence[BaseChatModel]) -> list[Terms]:
+    """Note what is known of each model's terms under its name, where nothing was noted before.
 
-    `run_model` is the name that the run has for its `models`; of several the notes stand side by
-    side, what is not known among them said so. Returns what the store says now, None where nothing
-    is known at all. Raises StoreError.
+    Returns what the store says now of those of which it says something. Raises StoreError.
     """
-    noted = terms_of(store, run_model)
-    if noted is not None:
-        return noted
-    known = {model_name(model): known_terms(model) for model in models}
-    found = [terms for terms in known.values() if terms is not None]
-    if not found:
-        return None
-    note = " ".join(
-        f"{name}: {terms.note if terms else UNKNOWN}" if len(known) > 1 else found[0].note
-        for name, terms in known.items()
-    )
-    terms = Terms(
-        model=run_model,
-        licence=_joined([terms.licence for terms in found]),
-        note=note,
-        source=_joined([terms.source for terms in found]),
-        noted=now(),
-    )
-    set_terms(store, terms)
-    return terms
-
-
-def _joined(values: Sequence[str | None]) -> str | None:
-    return ", ".join(dict.fromkeys(value for value in values if value)) or None
+    found = []
+    for model in models:
+        terms = terms_of(store, model_name(model))
+        if terms is None and (terms := known_terms(model)) is not None:
+            set_terms(store, terms)
+        found += [terms] if terms else []
+    return found
 
 
 def _service(model: BaseChatModel) -> str:
