@@ -2,107 +2,190 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from . import distill_options as options
 from .defaults import own_data
-from .display import row_bars
+from .display import print_failures, row_bars, row_lines
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
     BackupMinutesOption,
     BackupOption,
-    LimitOption,
-    SplitOption,
     StoreOption,
     TaskOption,
     backups,
     fail,
     open_store,
-    say,
     stoppable,
 )
 
 if TYPE_CHECKING:
     from ..store.store import Store
+    from .jobs import Job
+    from .outcome import Outcome
 
-SplitColumnOption = Annotated[
-    str | None, typer.Option(help="the file's column that says train, validation, test, ...")
-]
+Say = Callable[[str], None]
+COME_BACK = 75  # EX_TEMPFAIL of sysexits.h: the provider's limit ended it, try again later
 
 
 def distill(
     task: TaskOption = SAMPLE_TASK,
-    data: Annotated[Path | None, typer.Option(help="import this file first")] = None,
     store: StoreOption = DEFAULT_STORE,
-    teacher: Annotated[
-        str, typer.Option(help="offline, provider:model, or path/to/file.py:model")
-    ] = "offline",
-    base_url: Annotated[
-        str | None, typer.Option(help="an OpenAI-compatible server, with TEACHER=openai:...")
-    ] = None,
-    split_column: SplitColumnOption = None,
-    split: SplitOption = None,
-    limit: LimitOption = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="rows asked at the same time")] = 8,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="ask rows again that failed, paid for or not")
-    ] = False,
+    data: options.DataOption = None,
+    split_column: options.SplitColumnOption = None,
+    split: options.OneSplitOption = None,
+    limit: options.MostOption = None,
+    retry_failed: options.RetryFailedOption = False,
+    reuse_labels: options.ReuseOption = None,
+    teacher: options.TeacherOption = None,
+    base_url: options.BaseUrlOption = None,
+    strategy: options.StrategyOption = "zero_shot",
+    shots: options.ShotsOption = None,
+    shots_k: options.ShotsKOption = None,
+    similar: options.SimilarOption = False,
+    random_labels: options.RandomLabelsOption = False,
+    samples: options.SamplesOption = None,
+    temperature: options.TemperatureOption = None,
+    persona: options.PersonaOption = None,
+    mend: options.MendOption = False,
+    rounds: options.RoundsOption = None,
+    tools: options.ToolsOption = None,
+    max_calls: options.MaxCallsOption = None,
+    smoke: options.SmokeOption = None,
+    max_usd: options.MaxUsdOption = None,
+    max_tokens: options.MaxTokensOption = None,
+    max_output_tokens: options.OutputCapOption = None,
+    prices: options.PricesOption = None,
+    concurrency: options.ConcurrencyOption = 8,
+    rpm: options.RpmOption = None,
+    tpm: options.TpmOption = None,
+    timeout: options.TimeoutOption = 120.0,
+    retries: options.RetriesOption = 6,
+    schema_retries: options.SchemaRetriesOption = 2,
     backup_to: BackupOption = None,
     backup_minutes: BackupMinutesOption = 10.0,
+    as_json: options.JsonOption = False,
 ) -> None:
     """A teacher labels the examples into the store; run again, it asks only what is missing."""
     from ..chains.loading import load_task
-    from ..chains.teachers import load_teacher
-    from .labelling import label
+    from .jobs import Job, prices_of
+    from .limits import Limits
+    from .teaching import asked_for
 
-    with open_store(store) as opened:
-        if data is None and (own := own_data(task)) is not None:
-            _import(opened, task, own, split_column="split")
-        elif data is not None:
-            _import(opened, task, data, split_column=split_column)
-        model = load_teacher(teacher, task=task, base_url=base_url)
-        _announce_tracing()
-        with backups(opened, backup_to, backup_minutes), row_bars() as bars, stoppable():
-            run = label(
-                load_task(task),
-                model,
-                opened,
-                split=split,
-                limit=limit,
-                concurrency=concurrency,
-                retry_failed=retry_failed,
-                progress=bars("teacher"),
-            )
-        records = opened.records(run.id)
-        failed = [record for record in records if record.answer is None]
-        say(f"teacher {run.model}: {len(records)} rows in {store}, {len(failed)} failed")
-        if failed and len(failed) == len(records):
-            fail(f"no row has an answer; the last: {failed[-1].error}")
+    say = functools.partial(typer.echo, err=as_json)
+    limits = Limits(
+        max_usd=max_usd,
+        max_tokens=max_tokens,
+        requests_per_minute=rpm,
+        tokens_per_minute=tpm,
+        timeout=timeout,
+        retries=retries,
+    )
+    asking = asked_for(
+        loaded := load_task(task),
+        task,
+        teachers=teacher or ["offline"],
+        base_urls=base_url or [],
+        strategy=strategy,
+        given={
+            "shots": shots,
+            "k": shots_k,
+            "by_similarity": similar,
+            "random_labels": random_labels,
+            "samples": samples,
+            "temperature": temperature,
+            "personas": persona,
+            "mend": mend,
+            "rounds": rounds,
+            "tools": tools,
+            "max_calls": max_calls,
+        },
+        max_output_tokens=max_output_tokens,
+    )
+    job = Job(
+        task=loaded,
+        asking=asking,
+        prices=prices_of(asking, prices),
+        limits=limits,
+        split=split,
+        limit=limit,
+        retry_failed=retry_failed,
+        reuse_labels=reuse_labels,
+        schema_retries=schema_retries,
+        concurrency=concurrency,
+    )
+    with open_store(store) as opened, stoppable():
+        _import(opened, task, data, split_column, say)
+        asked = _sample_of(job, opened, smoke, twice=False) if smoke else job
+        with backups(opened, backup_to, backup_minutes):
+            ended = _run(asked, opened, say)
+        if smoke:
+            _show_sample(asked, job, opened, say)
+        _end(ended, opened, as_json, say)
 
 
-def _announce_tracing() -> None:
-    from langsmith.utils import tracing_is_enabled
+def _run(job: Job, store: Store, say: Say) -> Outcome:
+    from .jobs import announcements, carry_out
 
-    if tracing_is_enabled():
-        say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
+    for line in announcements(job, store):
+        say(line)
+    with row_bars() as bars:
+        return carry_out(job, store, bars("teacher"))
+
+
+def _sample_of(job: Job, store: Store, count: int, *, twice: bool) -> Job:
+    """The job on that many rows of one split: the one that is named, else the training rows."""
+    splits = store.splits(job.task.name)
+    named = "train" if "train" in splits else next(iter(splits), None)
+    return replace(job, split=job.split or named, limit=None, sample=count, repeat=twice)
+
+
+def _show_sample(asked: Job, job: Job, store: Store, say: Say) -> None:
+    from .jobs import sampled
+    from .outcome import extrapolated
+
+    pairs = sampled(asked, store)
+    for pair in pairs:
+        for line in row_lines(*pair):
+            say(line)
+    left = job.rows.count(store, asked.run)
+    say(extrapolated([record for _, record in pairs], left))
+    say("to label them, run the same command without --smoke; these rows are kept")
+
+
+def _end(ended: Outcome, store: Store, as_json: bool, say: Say) -> None:
+    """The last lines, and the exit status."""
+    run = ended.totals
+    say(ended.told(str(store.path)))
+    if ended.failures:
+        print_failures(ended.failures, stderr=as_json)
+    if as_json:
+        typer.echo(json.dumps(ended.data(), ensure_ascii=False))
+    if ended.stopped:
+        line = f"{ended.stopped}; {ended.left:,} rows are left"
+        if ended.resume:
+            fail(line, status=COME_BACK)
+        say(line)
+    elif run.rows and run.failed == run.rows:
+        fail(f"no row has an answer; most often: {ended.failures[0].why}")
 
 
 def _import(
-    store: Store,
-    reference: str,
-    data: Path,
-    *,
-    split: str | None = None,
-    split_column: str | None = None,
-    group: str | None = None,
+    store: Store, reference: str, data: Path | None, split_column: str | None, say: Say
 ) -> None:
     from .importing import import_examples
 
-    outcome = import_examples(
-        store, reference, data, split=split, split_column=split_column, group_column=group
-    )
-    for line in outcome:
-        say(line)
+    own = own_data(reference) if data is None else None
+    if own is not None:
+        data, split_column = own, "split"
+    if data is not None:
+        for line in import_examples(store, reference, data, split_column=split_column):
+            say(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import sys
 import time
@@ -11,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ..store.rows import Record, Score
+    from ..store.rows import Example, Record, Score
+    from ..store.totals import RunTotals
     from .failures import Failure
     from .results import Report
 
@@ -96,6 +98,32 @@ def print_failures(failures: Sequence[Failure], *, stderr: bool = False) -> None
     Console(stderr=stderr).print(table)
 
 
+def row_lines(example: Example, record: Record) -> Iterator[str]:
+    """One labelled row to look at: inputs in short, answer, reasoning, tokens, cost, seconds."""
+    yield f"row {example.id} of {_short(example.split, 40)}"
+    for name, text in example.inputs.items():
+        yield f"  {name}: {_short(text, 200)}"
+    if record.answer is None:
+        yield f"  no answer: {_short(record.error or '', 500)}"
+    else:
+        yield f"  answer: {_short(json.dumps(record.answer, ensure_ascii=False), 1000)}"
+    if record.reasoning:
+        yield f"  reasoning: {_short(record.reasoning, 1000)}"
+    cost = "cost unknown" if record.cost is None else dollars(record.cost)
+    seconds = f"{record.seconds:.1f} s"
+    calls = f"{record.attempts} call{'s' if record.attempts != 1 else ''}"
+    yield "  " + ", ".join(filter(None, (calls, tokens(record), cost, seconds)))
+
+
+def tokens(of: RunTotals | Record) -> str:
+    """The tokens in words; empty where the model does not say."""
+    if of.input_tokens is None:
+        return ""
+    cached = f" ({of.cached_tokens:,} cached)" if of.cached_tokens else ""
+    thought = f" ({of.reasoning_tokens:,} reasoning)" if of.reasoning_tokens else ""
+    return f"{of.input_tokens:,} tokens in{cached}, {of.output_tokens or 0:,} out{thought}"
+
+
 def dollars(cost: float) -> str:
     """A sum of money, small ones to two digits: $12.40, $0.0012."""
     if 0 < cost < 0.1:
@@ -111,6 +139,14 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _short(text: str, longest: int) -> str:
+    """Text of others as a terminal may have it: one line, not too long, no control characters."""
+    from ..store.columns import printable
+
+    line = " ".join(text.split())
+    return printable(line[:longest]) + ("…" if len(line) > longest else "")
 
 
 def _cell(score: Score | None) -> str:

@@ -77,10 +77,10 @@ def asked_for(
     _check(strategy, options, len(teachers))
     if len(base_urls) not in (0, 1, len(teachers)):
         raise TaskError(f"{len(base_urls)} --base-url for {len(teachers)} --teacher; give one each")
-    urls = list(base_urls) * (len(teachers) if len(base_urls) == 1 else 1) or [None] * len(teachers)
+    each = base_urls if len(base_urls) > 1 else [*base_urls, None][:1] * len(teachers)
     models = [
         capped(load_teacher(name, task=reference, base_url=url), max_output_tokens)
-        for name, url in zip(teachers, urls, strict=True)
+        for name, url in zip(teachers, each, strict=True)
     ]
     if "shots" in options:
         reasoned = strategy in ("cot", "self_consistency")

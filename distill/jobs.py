@@ -1,0 +1,181 @@
+"""A labelling job as the command line asks for it: what is said before, the run, how it ended."""
+
+from __future__ import annotations
+
+import heapq
+import importlib.util
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..chains.answer import held_by
+from ..chains.task import Task
+from ..chains.teachers import model_name
+from ..store.provenance import terms_of
+from ..store.rows import Example, Record, Run
+from ..store.store import Store
+from .labelling import label
+from .limits import LabellingError, Limits, Stopped
+from .loop import Progress, Rows
+from .outcome import Outcome, outcome
+from .prices import Price, default_table, find_price
+from .runs import teacher_run
+from .teaching import Asking
+from .terms import note_terms, told_terms
+
+_HELD = {
+    "json_schema": "held to the schema by the provider (json_schema)",
+    "function_calling": "held to the schema by a tool's arguments (function calling)",
+    "text": "has neither JSON schema nor tools: it is told the schema, and its text is read",
+}
+_NAMES = re.compile(r"\bmax_(?:usd|tokens|output_tokens)\b")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Which rows are asked (`sample`: so many of each split by chance), how, and within what."""
+
+    task: Task
+    asking: Asking
+    prices: tuple[Price | None, ...]
+    limits: Limits
+    split: str | None = None
+    limit: int | None = None
+    sample: int | None = None
+    repeat: bool = False
+    retry_failed: bool = False
+    reuse_labels: str | None = None
+    schema_retries: int = 2
+    concurrency: int = 8
+
+    @property
+    def run(self) -> Run:
+        """The run that this job fills."""
+        asking = self.asking
+        return teacher_run(
+            self.task,
+            asking.models,
+            strategy=asking.strategy,
+            options=asking.options,
+            repeat=self.repeat,
+        )
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that it is about, for the store to count."""
+        splits = None if self.split is None else (self.split,)
+        return Rows(splits=splits, limit=self.limit, sample=self.sample)
+
+
+def prices_of(asking: Asking, table: Path | None) -> tuple[Price | None, ...]:
+    """What each teacher costs, by `table` or prices.toml first; None where nobody says."""
+    found = table or default_table()
+    pairs = zip(asking.models, asking.references, strict=True)
+    return tuple(find_price(model, reference=name, table=found) for model, name in pairs)
+
+
+def announcements(job: Job, store: Store) -> Iterator[str]:
+    """What a person should know before the first call, a line each."""
+    told: set[str] = set()
+    for model, price in zip(job.asking.models, job.prices, strict=True):
+        name = model_name(model)
+        if name in told:
+            continue
+        told.add(name)
+        yield f"teacher {name}: {_HELD.get(form := held_by(model), form)}"
+        unknown = "price unknown: give --prices FILE with USD per million tokens"
+        yield f"price of {name}: {price.told() if price else unknown}"
+        yield told_terms(model, terms_of(store, name))
+        retries = getattr(model, "max_retries", None)
+        if retries and not hasattr(model, "root_async_client"):
+            yield (
+                f"{name} sends failed calls again on its own (max_retries={retries}): "
+                "those are not in the ledger, and a budget does not see them"
+            )
+    if _traced():
+        yield "LangSmith tracing is on: prompts and answers leave this machine for it, too"
+    if job.reuse_labels:
+        yield f"labels bought with the words {job.reuse_labels} count for this run, too"
+    run = job.run.id
+    there = len(store.answered(run)) if any(one.id == run for one in store.runs()) else 0
+    if there:
+        yield f"{there:,} rows are answered already and are not asked again"
+
+
+def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outcome:
+    """Run the job; a limit that ends it is in the outcome. Raises what `label` raises."""
+    asked = 0
+
+    def count(done: int, total: int, record: Record) -> None:
+        nonlocal asked
+        asked += 1
+        if progress:
+            progress(done, total, record)
+
+    stopped: Stopped | None = None
+    run = job.run
+    try:
+        _label(job, store, count)
+    except Stopped as end:
+        stopped = end
+    except LabellingError as error:
+        raise LabellingError(in_flags(str(error))) from error
+    note_terms(store, job.asking.models)
+    return outcome(
+        store,
+        run.id,
+        asked=asked,
+        left=job.rows.count(store, run),
+        stopped=in_flags(stopped.reason) if stopped else None,
+        resume=stopped.resume if stopped else None,
+    )
+
+
+def sampled(job: Job, store: Store) -> list[tuple[Example, Record]]:
+    """The rows of a job with a sample and what was answered to them."""
+    chosen = {
+        example.id: example
+        for split in ([job.split] if job.split else store.splits(job.task.name))
+        for example in heapq.nsmallest(
+            job.sample or 0,
+            store.iter_examples(job.task.name, split=split),
+            key=lambda example: example.id,
+        )
+    }
+    pairs = ((example, store.record(job.run.id, number)) for number, example in chosen.items())
+    return [(example, record) for example, record in pairs if record is not None]
+
+
+def in_flags(text: str) -> str:
+    """An error in the words of the command line: max_usd is --max-usd there."""
+    return _NAMES.sub(lambda found: "--" + found.group().replace("_", "-"), text)
+
+
+def _label(job: Job, store: Store, progress: Progress) -> None:
+    label(
+        job.task,
+        job.asking.models,
+        store,
+        strategy=job.asking.strategy,
+        options=job.asking.options,
+        split=job.split,
+        limit=job.limit,
+        sample=job.sample,
+        retry_failed=job.retry_failed,
+        reuse_labels=job.reuse_labels,
+        repeat=job.repeat,
+        limits=job.limits,
+        prices=job.prices,
+        schema_retries=job.schema_retries,
+        concurrency=job.concurrency,
+        progress=progress,
+    )
+
+
+def _traced() -> bool:
+    if importlib.util.find_spec("langsmith") is None:
+        return False
+    from langsmith.utils import tracing_is_enabled
+
+    return bool(tracing_is_enabled())
