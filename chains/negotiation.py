@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from .answer import answer_chain
 from .election import Ballot, elect, same
-from .task import Target, Task, TaskError, Thought, value_at
+from .task import NoMoreCalls, Target, Task, TaskError, Thought, value_at
 from .teachers import model_name
 from .wording import (
     CRITICISM,
@@ -191,7 +191,7 @@ def _run(talk: Talk, config: RunnableConfig) -> Thought:
         ballot: Ballot
         try:
             ballot = chain.invoke(inputs, config)
-        except TaskError:
+        except (TaskError, NoMoreCalls):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a provider raises ends the talk
             ballot = failure
@@ -208,7 +208,7 @@ async def _arun(talk: Talk, config: RunnableConfig) -> Thought:
         ballot: Ballot
         try:
             ballot = await chain.ainvoke(inputs, config)
-        except TaskError:
+        except (TaskError, NoMoreCalls):
             raise
         except Exception as failure:  # noqa: BLE001 - whatever a provider raises ends the talk
             ballot = failure

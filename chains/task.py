@@ -25,6 +25,11 @@ class TaskError(Exception):
     """A task, or data that does not fit it: what, which one, what to do."""
 
 
+class NoMoreCalls(Exception):
+    """A model that takes no more calls, from any row: a strategy passes it on, whatever it does
+    about a call that failed."""
+
+
 @dataclass(frozen=True)
 class Thought:
     """What a chain answers: the reasoning (None where none was asked for) and the answer.

@@ -14,7 +14,7 @@ from .answer import answer_chain
 from .asking import GIVEN_ANSWER, Chain, cot, rationalise, zero_shot
 from .election import Ballot, elect
 from .shots import Shot
-from .task import Task, TaskError, Thought
+from .task import NoMoreCalls, Task, TaskError, Thought
 from .teachers import model_name
 from .wording import instructed
 
@@ -160,6 +160,6 @@ def _abstaining(chain: Runnable[dict[str, Any], Any]) -> Runnable[dict[str, Any]
 
 def _abstain(inputs: dict[str, Any]) -> Exception:
     failure: Exception = inputs[FAILURE]
-    if isinstance(failure, TaskError):  # wrong for every row: no vote mends it
+    if isinstance(failure, TaskError | NoMoreCalls):  # so for every row: no vote mends it
         raise failure
     return failure

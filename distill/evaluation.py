@@ -66,7 +66,7 @@ def evaluate(
         answer(run, chain, 1)
     for run, chain, model in local:
         try:
-            if rows.count(store, start(task, store, run)):
+            if rows.count(store, run):
                 _ = (
                     model.engine
                 )  # weights that cannot be loaded are one error, not one for each row

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
+from ..chains.task import NoMoreCalls
+
 
 class LabellingError(Exception):
     """A labelling run that cannot go on: what, which one, what to do. What was stored stays."""
@@ -22,11 +24,8 @@ class Stopped(LabellingError):
         self.reason, self.resume = reason, resume
 
 
-class EndOfRun(BaseException):
-    """Raised inside a call that shows that no row should be asked any more; `error` says why.
-
-    No Exception, because a strategy that counts votes takes a failed call for an abstention.
-    """
+class EndOfRun(NoMoreCalls):
+    """Raised inside a call that shows that no row should be asked any more; `error` says why."""
 
     def __init__(self, error: LabellingError) -> None:
         super().__init__(str(error))

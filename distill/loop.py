@@ -46,11 +46,11 @@ class Rows:
 
     def pending(self, store: Store, run: Run) -> Iterator[Example]:
         """The examples that `run` has yet to answer."""
-        return iter_pending(store, run.id, **self._bounds())
+        return iter_pending(store, run, **self._bounds())
 
     def count(self, store: Store, run: Run) -> int:
         """How many these are."""
-        return count_pending(store, run.id, **self._bounds())
+        return count_pending(store, run, **self._bounds())
 
     def _bounds(self) -> dict[str, Any]:
         splits = None if self.splits is None else list(self.splits)

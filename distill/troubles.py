@@ -6,6 +6,7 @@ import datetime
 import email.utils
 import random
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ _ON_ITS_WAY = {
     "ProtocolError",
     "TransportError",
 }
+_NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
 _WORDS = re.compile(
     r"(?:try again|retry)\s+(?:in|after)\s+(?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)(ms|s)?)?", re.I
 )
@@ -52,8 +54,8 @@ def trouble_of(error: BaseException) -> Trouble:
         if status is not None:
             return _of_status(status, cause)
     named = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
-    if named & _ON_ITS_WAY or any(isinstance(one, OSError) for one in _causes(error)):
-        return Trouble("again", billed=not _never_connected(error))  # TimeoutError is an OSError
+    if named & _ON_ITS_WAY or any(isinstance(one, _NETWORK) for one in _causes(error)):
+        return Trouble("again", billed=not _never_connected(error))
     return Trouble("row")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .rows import Example
+from .rows import Example, Run
 from .statements import RUN_POSITION, row_of
 from .store import PAGE, Store
 
@@ -19,21 +19,21 @@ _PENDING = (
 
 def iter_pending(
     store: Store,
-    run_id: str,
+    run: Run,
     *,
     splits: list[str] | None = None,
     limit: int | None = None,
     sample: int | None = None,
     failed: bool = False,
 ) -> Iterator[Example]:
-    """The examples of the run's task that it has to answer, split by split in the order they came.
+    """The examples of its task that a run, started or not, has to answer.
 
-    `limit` is for each split and counts what is answered, too. `sample` takes that many of each
+    They come split by split, in each in their order. `limit` is for each split and counts what is answered, too. `sample` takes that many of each
     split by chance, always the same ones: those with the smallest ids, which are hashes. With
     `failed`, rows whose answer was paid for and did not fit are asked again. The rows may be
     answered while they are read.
     """
-    for scope in _scopes(store, run_id, splits, limit, sample):
+    for scope in _scopes(store, run, splits, limit, sample):
         after = 0
         while page := store.connection.read(
             f"select e.* {_PENDING} order by e.position limit :page",
@@ -45,7 +45,7 @@ def iter_pending(
 
 def count_pending(
     store: Store,
-    run_id: str,
+    run: Run,
     *,
     splits: list[str] | None = None,
     limit: int | None = None,
@@ -54,7 +54,7 @@ def count_pending(
 ) -> int:
     """How many `iter_pending` gives."""
     total = 0
-    for scope in _scopes(store, run_id, splits, limit, sample):
+    for scope in _scopes(store, run, splits, limit, sample):
         (row,) = store.connection.read(
             f"select count(*) as n {_PENDING}", **{**scope, "after": 0, "failed": failed}
         )
@@ -63,12 +63,11 @@ def count_pending(
 
 
 def _scopes(
-    store: Store, run_id: str, splits: list[str] | None, limit: int | None, sample: int | None
+    store: Store, run: Run, splits: list[str] | None, limit: int | None, sample: int | None
 ) -> Iterator[dict[str, object]]:
     """Per split what bounds its rows: the position of the last one, and the largest id."""
-    task = store.run(run_id).task
-    for split in splits if splits is not None else store.splits(task):
-        found = {"task": task, "split": split}
+    for split in splits if splits is not None else store.splits(run.task):
+        found = {"task": run.task, "split": split}
         last = "(select position from examples where task = :task and split = :split "
         (end,) = store.connection.read(
             f"select max(position) as position from {last} order by position limit :limit)",
@@ -82,4 +81,4 @@ def _scopes(
                 **{**found, "sample": sample},
             )
             among = bound["id"] or ""
-        yield {**found, "run": run_id, "last": end["position"] or 0, "among": among}
+        yield {**found, "run": run.id, "last": end["position"] or 0, "among": among}

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from understudy.chains import Task, answer_chain
 from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError
+from understudy.distill.limits import LabellingError, Limits
 from understudy.distill.loop import FAILURES_IN_A_ROW, NOTHING_IN_A_ROW, run_chain
 from understudy.distill.recorded import record_labels
 from understudy.distill.redaction import one_line
@@ -111,7 +111,7 @@ def test_a_label_outside_the_schema_is_a_record_and_the_run_goes_on(store):
         )
 
     store.add_examples(examples(4))
-    run = label(task, Scripted(reply=reply, asked=[]), store, concurrency=1)
+    run = label(task, Scripted(reply=reply, asked=[]), store, concurrency=1, schema_retries=0)
     failed = [record for record in store.records(run.id) if record.answer is None]
     assert len(store.records(run.id)) == 4
     assert len(failed) == 1
@@ -124,10 +124,12 @@ def test_an_answer_that_was_paid_for_is_not_bought_again_a_call_that_gave_nothin
         raise ConnectionError("no route")
 
     store.add_examples(examples(3))
-    run = label(task, Scripted(reply=broken, asked=[]), store, concurrency=1)
+    run = label(
+        task, Scripted(reply=broken, asked=[]), store, concurrency=1, limits=Limits(retries=0)
+    )
     assert {r.error for r in store.records(run.id)} == {"ConnectionError: no route"}
     again = Scripted(reply=lambda text, count: {"raciocinio": "x"}, asked=[])  # paid, but no answer
-    label(task, again, store)
+    label(task, again, store, schema_retries=0)
     third = Scripted(reply=good, asked=[])
     label(task, third, store)
     assert (len(again.asked), len(third.asked)) == (3, 0)
@@ -152,7 +154,7 @@ def test_a_teacher_that_answers_rubbish_on_every_row_stops_and_can_be_asked_agai
     store.add_examples(examples(60))
     rubbish = Scripted(reply=lambda text, count: {"raciocinio": "não sei"})
     with pytest.raises(LabellingError, match=r"no valid answer for 25 rows.*--retry-failed"):
-        label(task, rubbish, store, concurrency=1)
+        label(task, rubbish, store, concurrency=1, schema_retries=0)
     assert len(rubbish.asked) == FAILURES_IN_A_ROW
     mended = Scripted(reply=good)
     run = label(task, mended, store, retry_failed=True)
