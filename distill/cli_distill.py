@@ -59,6 +59,7 @@ def distill(
     rounds: options.RoundsOption = None,
     tools: options.ToolsOption = None,
     max_calls: options.MaxCallsOption = None,
+    plan: options.PlanOption = False,
     smoke: options.SmokeOption = None,
     max_usd: options.MaxUsdOption = None,
     max_tokens: options.MaxTokensOption = None,
@@ -76,12 +77,11 @@ def distill(
 ) -> None:
     """A teacher labels the examples into the store; run again, it asks only what is missing."""
     from ..chains.loading import load_task
-    from .jobs import Job, prices_of
-    from .limits import Limits
+    from .jobs import Job, limits_of, prices_of
     from .teaching import asked_for
 
     say = functools.partial(typer.echo, err=as_json)
-    limits = Limits(
+    limits = limits_of(
         max_usd=max_usd,
         max_tokens=max_tokens,
         requests_per_minute=rpm,
@@ -125,11 +125,23 @@ def distill(
     with open_store(store) as opened, stoppable():
         _import(opened, task, data, split_column, say)
         asked = _sample_of(job, opened, smoke, twice=False) if smoke else job
+        if plan:
+            _show_plan(asked, opened, as_json)
+            return
         with backups(opened, backup_to, backup_minutes):
             ended = _run(asked, opened, say)
         if smoke:
             _show_sample(asked, job, opened, say)
         _end(ended, opened, as_json, say)
+
+
+def _show_plan(job: Job, store: Store, as_json: bool) -> None:
+    from .jobs import planned
+
+    found = planned(job, store)
+    lines = [json.dumps(found.data(), ensure_ascii=False)] if as_json else found.lines()
+    for line in lines:
+        typer.echo(line)
 
 
 def _run(job: Job, store: Store, say: Say) -> Outcome:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..chains.answer import held_by
 from ..chains.task import Task
@@ -19,6 +20,7 @@ from .labelling import label
 from .limits import LabellingError, Limits, Stopped
 from .loop import Progress, Rows
 from .outcome import Outcome, outcome
+from .plan import Plan, plan
 from .prices import Price, default_table, find_price
 from .runs import teacher_run
 from .teaching import Asking
@@ -29,7 +31,13 @@ _HELD = {
     "function_calling": "held to the schema by a tool's arguments (function calling)",
     "text": "has neither JSON schema nor tools: it is told the schema, and its text is read",
 }
-_NAMES = re.compile(r"\bmax_(?:usd|tokens|output_tokens)\b")
+_FLAGS = {
+    "max_usd": "--max-usd",
+    "max_tokens": "--max-tokens",
+    "max_output_tokens": "--max-output-tokens",
+    "requests_per_minute": "--rpm",
+    "tokens_per_minute": "--tpm",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +70,23 @@ class Job:
         )
 
     @property
+    def arguments(self) -> dict[str, Any]:
+        """What `label` and `plan` take alike."""
+        return {
+            "strategy": self.asking.strategy,
+            "options": self.asking.options,
+            "split": self.split,
+            "limit": self.limit,
+            "sample": self.sample,
+            "retry_failed": self.retry_failed,
+            "repeat": self.repeat,
+            "limits": self.limits,
+            "prices": self.prices,
+            "schema_retries": self.schema_retries,
+            "concurrency": self.concurrency,
+        }
+
+    @property
     def rows(self) -> Rows:
         """The rows that it is about, for the store to count."""
         splits = None if self.split is None else (self.split,)
@@ -73,6 +98,14 @@ def prices_of(asking: Asking, table: Path | None) -> tuple[Price | None, ...]:
     found = table or default_table()
     pairs = zip(asking.models, asking.references, strict=True)
     return tuple(find_price(model, reference=name, table=found) for model, name in pairs)
+
+
+def limits_of(**given: Any) -> Limits:
+    """The limits of a command line. Raises LabellingError in its words."""
+    try:
+        return Limits(**given)
+    except LabellingError as error:
+        raise LabellingError(in_flags(str(error))) from error
 
 
 def announcements(job: Job, store: Store) -> Iterator[str]:
@@ -103,6 +136,11 @@ def announcements(job: Job, store: Store) -> Iterator[str]:
         yield f"{there:,} rows are answered already and are not asked again"
 
 
+def planned(job: Job, store: Store) -> Plan:
+    """What the job would ask and cost. Raises what `plan` raises."""
+    return plan(job.task, job.asking.models, store, **job.arguments)
+
+
 def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outcome:
     """Run the job; a limit that ends it is in the outcome. Raises what `label` raises."""
     asked = 0
@@ -116,7 +154,14 @@ def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outco
     stopped: Stopped | None = None
     run = job.run
     try:
-        _label(job, store, count)
+        label(
+            job.task,
+            job.asking.models,
+            store,
+            **job.arguments,
+            reuse_labels=job.reuse_labels,
+            progress=count,
+        )
     except Stopped as end:
         stopped = end
     except LabellingError as error:
@@ -149,28 +194,7 @@ def sampled(job: Job, store: Store) -> list[tuple[Example, Record]]:
 
 def in_flags(text: str) -> str:
     """An error in the words of the command line: max_usd is --max-usd there."""
-    return _NAMES.sub(lambda found: "--" + found.group().replace("_", "-"), text)
-
-
-def _label(job: Job, store: Store, progress: Progress) -> None:
-    label(
-        job.task,
-        job.asking.models,
-        store,
-        strategy=job.asking.strategy,
-        options=job.asking.options,
-        split=job.split,
-        limit=job.limit,
-        sample=job.sample,
-        retry_failed=job.retry_failed,
-        reuse_labels=job.reuse_labels,
-        repeat=job.repeat,
-        limits=job.limits,
-        prices=job.prices,
-        schema_retries=job.schema_retries,
-        concurrency=job.concurrency,
-        progress=progress,
-    )
+    return re.sub(r"\w+", lambda found: _FLAGS.get(found.group(), found.group()), text)
 
 
 def _traced() -> bool:
