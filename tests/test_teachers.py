@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
+from pathlib import Path
 from typing import Any
 
+import httpx
 import langchain.chat_models
 import pytest
-from langchain_core.language_models import FakeListChatModel
+from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from understudy.chains import TaskError
-from understudy.chains.teachers import load_teacher, model_parameters
+from understudy.chains.teachers import (
+    load_teacher,
+    model_parameters,
+    named_error,
+    output_cap,
+    retries_of_its_own,
+)
 from understudy.distill.redaction import one_line
 
 
@@ -60,6 +70,64 @@ def test_parameters_are_scalars_without_secrets() -> None:
     assert model_parameters(FakeListChatModel(responses=["a"]))["kind"] == "fake-list-chat-model"
 
 
+def test_what_is_waited_for_and_how_often_tells_no_teachers_apart() -> None:
+    patient = openai(max_retries=0, timeout=3, temperature=0.5)
+    assert model_parameters(patient) == model_parameters(openai(temperature=0.5))
+    assert model_parameters(Elsewhere(max_retries=0)) == model_parameters(Elsewhere(max_retries=9))
+
+
+def test_sampling_and_cap_tell_teachers_apart_that_say_nothing_of_themselves() -> None:
+    class Silent(Elsewhere):
+        @property
+        def _identifying_params(self) -> dict[str, Any]:
+            return {}
+
+    assert model_parameters(Silent()) == {"kind": "elsewhere"}
+    assert model_parameters(Silent(temperature=0.0)) == {"kind": "elsewhere", "temperature": 0.0}
+    assert model_parameters(Silent(num_predict=9)) == {"kind": "elsewhere", "max_tokens": 9}
+    assert model_parameters(openai(max_completion_tokens=9)) == {
+        "kind": "openai-chat",
+        "model": "gpt-4o",
+        "model_name": "gpt-4o",
+        "stream": False,
+        "max_completion_tokens": 9,
+    }
+
+
+# --- a teacher by its name ------------------------------------------------------------------------
+
+
+class Elsewhere(FakeListChatModel):
+    """A model of another provider: a key that it misses only when it is asked, retries of its own.
+
+    Its cap and retries have the names that Ollama's and Anthropic's integrations give them.
+    """
+
+    responses: list[str] = Field(default_factory=list)
+    key: SecretStr | None = None
+    max_retries: int = 2
+    num_predict: int | None = None
+    temperature: float | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "elsewhere"
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        return {"key": "ELSEWHERE_API_KEY"}
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"max_retries": self.max_retries, "default_request_timeout": 3.0}
+
+
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "ELSEWHERE_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize(("message", "says"), [("", "ValueError"), ("bad\nworse", "bad")])
 def test_a_provider_that_fails_is_one_line_even_without_a_message(
     monkeypatch: pytest.MonkeyPatch, message: str, says: str
@@ -72,10 +140,196 @@ def test_a_provider_that_fails_is_one_line_even_without_a_message(
         load_teacher("openai:x", task="mood.py")
 
 
-def test_a_provider_that_nobody_knows_is_one_line() -> None:
-    with pytest.raises(TaskError, match=r"^teacher nobody:x cannot be made: ") as refusal:
-        load_teacher("nobody:x", task="mood.py")
-    assert "\n" not in str(refusal.value)
+LINES = [
+    ("", {}, r"no teacher is named; give offline, provider:model, or file\.py:name"),
+    ("  ", {}, r"no teacher is named; .*"),
+    (
+        "nobody:x",
+        {},
+        r"teacher nobody:x: there is no provider 'nobody'; known are anthropic, .*openai, .*",
+    ),
+    ("openai:", {}, r"teacher 'openai:' is no provider:model, e\.g\. openai:gpt-5-mini"),
+    (":gpt", {}, r"teacher ':gpt' is no provider:model, e\.g\. openai:gpt-5-mini"),
+    ("anthropic:claude", {}, r"teacher anthropic:claude needs: pip install langchain-anthropic"),
+    (
+        "openai:x",
+        {},
+        r"teacher openai:x needs a key: set OPENAI_API_KEY, or give key_variable, the name .*",
+    ),
+    (
+        "openai:x",
+        {"base_url": "https://host.example/v1"},
+        r"teacher openai:x needs a key: set OPENAI_API_KEY, or give key_variable, the name .*",
+    ),
+    (
+        "openai:x",
+        {"base_url": "host.example/v1"},
+        r"the base URL of teacher openai:x is no http\(s\) address; give one such as http://.*",
+    ),
+    ("openai:x", {"base_url": "file:///etc/passwd"}, r"the base URL of .* is no http\(s\) .*"),
+    ("openai:x", {"base_url": ""}, r"the base URL of .* is no http\(s\) .*"),
+    (
+        "openai:x",
+        {"key_variable": "GROQ_API_KEY"},
+        r"teacher openai:x needs its key in GROQ_API_KEY, which is not set",
+    ),
+    ("openai:x", {"key_variable": "PATH"}, r"teacher openai:x: key_variable is the name of .*"),
+]
+
+
+@pytest.mark.parametrize(("reference", "options", "line"), LINES)
+@pytest.mark.usefixtures("no_keys")
+def test_a_teacher_that_cannot_be_had_is_one_line(
+    reference: str, options: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(TaskError) as refusal:
+        load_teacher(reference, task="mood.py", **options)
+    assert re.fullmatch(line, str(refusal.value)), str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["gsk_0123456789abcdef", "sk-proj-KEY-0123456789"])
+def test_a_key_given_in_place_of_its_variable_is_not_repeated(key: str) -> None:
+    with pytest.raises(TaskError, match="never the key itself") as refusal:
+        load_teacher("openai:x", task="mood.py", key_variable=key)
+    assert key not in str(refusal.value)
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_a_key_that_is_missed_only_by_the_first_call_is_missed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def elsewhere(reference: str, **options: Any) -> BaseChatModel:
+        return Elsewhere(**options)
+
+    monkeypatch.setattr(langchain.chat_models, "init_chat_model", elsewhere)
+    with pytest.raises(TaskError, match="needs a key: set ELSEWHERE_API_KEY, or"):
+        load_teacher("elsewhere:x", task="mood.py")
+    monkeypatch.setenv("ELSEWHERE_API_KEY", "k")
+    teacher = load_teacher("elsewhere:x", task="mood.py", max_output_tokens=7, temperature=0.5)
+    assert (output_cap(teacher), retries_of_its_own(teacher)) == (7, 0)
+    assert getattr(teacher, "temperature", None) == 0.5
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_a_server_on_this_machine_needs_no_key_and_the_sdk_repeats_nothing() -> None:
+    for host in ("127.0.0.1:1", "localhost:1", "[::1]:1"):
+        teacher = load_teacher(
+            "openai:x", task="mood.py", base_url=f"http://{host}/v1", max_output_tokens=9
+        )
+        assert isinstance(teacher, ChatOpenAI)
+        assert teacher.openai_api_base == f"http://{host}/v1"
+        assert teacher.root_async_client.max_retries == teacher.root_client.max_retries == 0
+        assert (retries_of_its_own(teacher), output_cap(teacher)) == (0, 9)
+        assert teacher._default_params["max_completion_tokens"] == 9
+
+
+@pytest.mark.usefixtures("no_keys")
+def test_a_key_can_be_in_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROQ_API_KEY", "gsk-0123456789")
+    url = "https://host.example/v1"
+    teacher = load_teacher("openai:x", task="m.py", base_url=url, key_variable="GROQ_API_KEY")
+    assert isinstance(teacher, ChatOpenAI)
+    assert teacher.root_client.api_key == "gsk-0123456789"
+
+
+def test_a_teacher_built_in_a_file_takes_a_cap_but_no_address(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from langchain_openai import ChatOpenAI\n"
+        "from langchain_core.language_models import FakeListChatModel\n"
+        "teacher = ChatOpenAI(model='m', api_key='k')\n"
+        "fake = FakeListChatModel(responses=['a'])\n"
+    )
+    teacher = load_teacher(f"{path}:teacher", task="mood.py", max_output_tokens=9, temperature=0.5)
+    assert (output_cap(teacher), getattr(teacher, "temperature", None)) == (9, 0.5)
+    assert output_cap(load_teacher(f"{path}:teacher", task="mood.py")) is None
+    with pytest.raises(TaskError, match="is built in that file; set URL and key there"):
+        load_teacher(str(path), task="mood.py", base_url="http://127.0.0.1:1/v1")
+    with pytest.raises(TaskError, match="a FakeListChatModel has no field for max_tokens"):
+        load_teacher(f"{path}:fake", task="mood.py", max_output_tokens=9)
+    with pytest.raises(TaskError, match="max_output_tokens=0 is no cap; give 1 or more"):
+        load_teacher(str(path), task="mood.py", max_output_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "cap"),
+    [
+        (openai(), None),
+        (openai(max_tokens=5), 5),
+        (openai(max_completion_tokens=5), 5),
+        (openai(extra_body={"max_tokens": 7}), 7),
+        (openai(extra_body={"max_tokens": 7}, max_tokens=5), 7),
+        (Elsewhere(num_predict=5), 5),
+        (Elsewhere(num_predict=-1), None),
+        (FakeListChatModel(responses=[]), None),
+    ],
+)
+def test_the_output_cap_is_found_under_any_name(model: BaseChatModel, cap: int | None) -> None:
+    assert output_cap(model) == cap
+
+
+def test_what_the_sdk_repeats_by_itself_is_known() -> None:
+    assert retries_of_its_own(openai()) == 2
+    assert retries_of_its_own(openai(max_retries=5)) == 5
+    assert retries_of_its_own(openai(max_retries=0)) == 0
+    assert retries_of_its_own(openai().model_copy(update={"max_retries": 0})) == 2  # too late
+    assert retries_of_its_own(Elsewhere()) == 2
+    assert retries_of_its_own(FakeListChatModel(responses=[])) == 0
+
+
+# --- a call that fails ----------------------------------------------------------------------------
+
+
+def test_an_unreachable_host_is_named() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model = openai(base_url=f"http://user:s3cret@127.0.0.1:{port}/v1", max_retries=0)
+    with pytest.raises(Exception, match="Connection error") as failure:
+        model.invoke("x")
+    line = named_error(failure.value, model)
+    assert line.startswith(f"{failure.type.__name__}: the connection to http://127.0.0.1:{port} ")
+    assert "refused" in line
+    assert "s3cret" not in line
+
+
+def test_a_host_that_does_not_answer_in_time_is_named() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        model = openai(base_url=f"{url}/v1", max_retries=0, timeout=0.2)
+        with pytest.raises(Exception, match="timed out") as failure:
+            model.invoke("x")
+    assert f": no answer in time from {url}: " in named_error(failure.value, model)
+
+
+class Refused(Exception):
+    """An error with a status, as SDKs raise it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("no")
+        self.status_code = status
+
+
+def test_a_key_that_is_refused_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = openai(base_url="https://host.example/v1")
+    line = "Refused: the key in {} is refused: no"
+    assert named_error(Refused(401), model) == line.format("OPENAI_API_KEY")
+    monkeypatch.setenv("GROQ_API_KEY", "sk-test-0123456789")
+    assert named_error(Refused(403), model) == line.format("GROQ_API_KEY")
+    assert named_error(Refused(401), FakeListChatModel(responses=[])) == "Refused: no"
+
+
+def test_other_errors_keep_their_words() -> None:
+    model = openai(base_url="https://host.example/v1")
+    assert named_error(Refused(500), model) == "Refused: no"
+    assert named_error(ValueError("a\n  b"), model) == "ValueError: a b"
+    assert named_error(ValueError(), model) == "ValueError"
+    assert named_error(Refused(404), model) == (
+        "Refused: https://host.example has no model gpt-4o, or nothing at this path: no"
+    )
+    assert named_error(httpx.ConnectError("gone"), openai()) == "ConnectError: gone"
 
 
 @pytest.mark.parametrize(
