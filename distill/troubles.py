@@ -49,13 +49,13 @@ class Trouble:
 
 def trouble_of(error: BaseException) -> Trouble:
     """What an exception of any provider's client means, by its status, its class and its text."""
-    for cause in _causes(error):
+    for cause in _causes(error):  # from the outside: an HTTP library has numbers of its own
         status = _status(cause)
         if status is not None:
             return _of_status(status, cause)
-    named = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
-    if named & _ON_ITS_WAY or any(isinstance(one, _NETWORK) for one in _causes(error)):
-        return Trouble("again", billed=not _never_connected(error))
+        named = {kind.__name__ for kind in type(cause).__mro__}
+        if named & _ON_ITS_WAY or isinstance(cause, _NETWORK):
+            return Trouble("again", billed=not _never_connected(error))
     return Trouble("row")
 
 
@@ -105,11 +105,14 @@ def _status(error: BaseException) -> int | None:
 
 
 def _never_connected(error: BaseException) -> bool:
-    """Where no connection was made nothing can have been paid."""
+    """Where no connection was made nothing can have been paid.
+
+    The openai package's transport over aiohttp calls every dropped connection a ConnectTimeout.
+    """
     kinds = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
-    return bool(kinds & {"ConnectError", "ConnectTimeout", "ClientConnectorError", "gaierror"}) or (
-        any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-    )
+    if "ClientConnectionError" in kinds:
+        return "ClientConnectorError" in kinds
+    return bool(kinds & {"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "gaierror"})
 
 
 def _asked_wait(error: BaseException, text: str) -> float | None:
