@@ -1,7 +1,8 @@
 # Every target calls the `understudy` command line, the tests or the checkers.
 # TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
 
-export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STUDENT TARGET RUN SEED PYTHON
+export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STRATEGY SHOTS PLAN SMOKE MAX_USD
+export MAX_OUTPUT_TOKENS STUDENT TARGET RUN SEED PYTHON
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
@@ -23,11 +24,15 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 demo: $(READY)  ## the whole loop on the embedded default, into demo/ (SEED=)
 	@$(UNDERSTUDY) demo --folder demo $${SEED:+--seed "$$SEED"}
 
-# BASE_URL is where an OpenAI-compatible teacher answers; SPLIT_COLUMN is a column of DATA.
-distill: $(READY)  ## a teacher labels rows (TASK= DATA= SPLIT_COLUMN= STORE= TEACHER= BASE_URL=)
+# BASE_URL is where an OpenAI-compatible teacher answers; SPLIT_COLUMN is a column of DATA. PLAN=1
+# says what it would cost, SMOKE=16 labels 16 rows; MAX_USD needs MAX_OUTPUT_TOKENS, a call's cap.
+distill: $(READY)  ## a teacher labels rows (TASK= DATA= STORE= TEACHER= STRATEGY= PLAN=1 MAX_USD= ...)
 	@$(UNDERSTUDY) distill $${TASK:+--task "$$TASK"} $${DATA:+--data "$$DATA"} \
 		$${SPLIT_COLUMN:+--split-column "$$SPLIT_COLUMN"} $${STORE:+--store "$$STORE"} \
-		$${TEACHER:+--teacher "$$TEACHER"} $${BASE_URL:+--base-url "$$BASE_URL"}
+		$${TEACHER:+--teacher "$$TEACHER"} $${BASE_URL:+--base-url "$$BASE_URL"} \
+		$${STRATEGY:+--strategy "$$STRATEGY"} $${SHOTS:+--shots "$$SHOTS"} \
+		$${PLAN:+--plan} $${SMOKE:+--smoke "$$SMOKE"} $${MAX_USD:+--max-usd "$$MAX_USD"} \
+		$${MAX_OUTPUT_TOKENS:+--max-output-tokens "$$MAX_OUTPUT_TOKENS"}
 
 train: $(READY)  ## QLoRA on what the store holds (TASK= STORE= STUDENT= TARGET= RUN= SEED=)
 	@$(UNDERSTUDY) train $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"} \

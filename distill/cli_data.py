@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +11,11 @@ import typer
 
 from .options import (
     DEFAULT_STORE,
+    FILES,
     SAMPLE_TASK,
     StoreOption,
     TaskOption,
+    at_hand,
     check_format,
     fail,
     open_store,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .importing import Placing, Preview
 
-FILES = ("csv", "json", "jsonl", "parquet", "datasets")
 TALKS = ("openai", "completions", "langsmith", "trl", "llamafactory", "alpaca")
 
 FormatOption = Annotated[
@@ -77,7 +75,7 @@ def import_(
     check_format(format_, (*FILES, *TALKS))
     columns = _mapping(column)
     placing = Placing(split, split_column, group_column, time_column, columns)
-    with _all_or_nothing(), _at_hand(data, format_) as path:
+    with _all_or_nothing(), at_hand(data, format_) as path:
         if preview:
             _preview(task, path, placing, format_)
         elif format_ in TALKS:
@@ -112,7 +110,7 @@ def import_labels(
 ) -> None:
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
     check_format(format_, (*FILES, *TALKS))
-    with _all_or_nothing(), _at_hand(labels, format_) as path:
+    with _all_or_nothing(), at_hand(labels, format_) as path:
         _say_all(_recordings(task, store, path, format_, model, split), path, labels)
 
 
@@ -161,35 +159,6 @@ def _to_fill(path: Path) -> Iterator[Store]:
     finally:
         for ending in ("", "-wal", "-shm", "-journal") if empty else ():
             path.with_name(path.name + ending).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _at_hand(data: Path, format_: str | None) -> Iterator[Path]:
-    """The file itself; for `-` a temporary one that holds what standard input gave."""
-    from ..store.connection import StoreError
-
-    if str(data) != "-":
-        yield data
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "stdin"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        suffix = f".{format_}" if format_ in FILES else _suffix_of(path)
-        path = path.rename(path.with_suffix(suffix))
-        try:
-            yield path
-        except StoreError as error:
-            raise StoreError(str(error).replace(str(path), "standard input")) from error
-
-
-def _suffix_of(path: Path) -> str:
-    """What the first bytes look like."""
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.startswith(b"PAR1"):
-        return ".parquet"
-    return ".jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else ".csv"
 
 
 def _recordings(

@@ -21,6 +21,7 @@ from .options import (
     BackupOption,
     StoreOption,
     TaskOption,
+    at_hand,
     backups,
     fail,
     open_store,
@@ -198,6 +199,8 @@ def _import(
     own = own_data(reference) if data is None else None
     if own is not None:
         data, split_column = own, "split"
-    if data is not None:
-        for line in import_examples(store, reference, data, split_column=split_column):
-            say(line)
+    if data is None:
+        return
+    with at_hand(data) as path:
+        for line in import_examples(store, reference, path, split_column=split_column):
+            say(line.replace(str(path), str(data)))

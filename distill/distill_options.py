@@ -13,7 +13,7 @@ _strategy = partial(typer.Option, rich_help_panel="Strategy")
 _money = partial(typer.Option, rich_help_panel="Money")
 _pace = partial(typer.Option, rich_help_panel="Pace")
 
-DataOption = Annotated[Path | None, _rows(help="import this file first")]
+DataOption = Annotated[Path | None, _rows(help="import this file first; - is stdin")]
 SplitColumnOption = Annotated[
     str | None,
     _rows(help="the file's column that says train, validation, test, ..."),

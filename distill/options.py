@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 SAMPLE_TASK = "understudy.examples.news.task:task"
 DEFAULT_STORE = Path("understudy.db")
+FILES = ("csv", "json", "jsonl", "parquet", "datasets")
 TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
 StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
 LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
@@ -49,6 +52,35 @@ def stoppable() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         fail("stopped; what was done is kept, run the same command again to go on", status=130)
+
+
+@contextlib.contextmanager
+def at_hand(data: Path, format_: str | None = None) -> Iterator[Path]:
+    """The file itself; for `-` a temporary one that holds what standard input gave."""
+    from ..store.connection import StoreError
+
+    if str(data) != "-":
+        yield data
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        suffix = f".{format_}" if format_ in FILES else _suffix_of(path)
+        path = path.rename(path.with_suffix(suffix))
+        try:
+            yield path
+        except StoreError as error:
+            raise StoreError(str(error).replace(str(path), "standard input")) from error
+
+
+def _suffix_of(path: Path) -> str:
+    """What the first bytes look like."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PAR1"):
+        return ".parquet"
+    return ".jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[") else ".csv"
 
 
 def lacking(name: str, *, extra: str) -> NoReturn:

@@ -463,6 +463,21 @@ def test_a_plan_says_what_it_would_cost_and_asks_nothing(run: Run, server: Teach
     assert json.loads(out)["rows"] == 5
 
 
+def test_rows_come_from_standard_input(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"text": f"I order {n} lamps. Ana Lima"}) + "\n" for n in range(3))
+    command = [sys.executable, "-m", "understudy.distill.cli", "distill", "--data", "-"]
+    ended = subprocess.run(
+        [*command, "--task", ORDERS],
+        cwd=tmp_path,
+        input=rows,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "-: 3 new examples, 0 already known" in ended.stdout
+    assert "3 rows in understudy.db" in ended.stdout
+
+
 # --- how it ends ----------------------------------------------------------------------------------
 
 

@@ -117,6 +117,10 @@ def test_make_passes_spaces_and_quotes_and_only_what_was_given(stage: Path) -> N
         *("distill", "--split-column", "my split"),
         *("--base-url", "http://[::1]:8080/v1"),
     ]
+    assert make(stage, "distill", "PLAN=1", "STRATEGY=cot", "SHOTS=a b.csv", "MAX_USD=2") == [
+        *("distill", "--strategy", "cot", "--shots", "a b.csv"),
+        *("--plan", "--max-usd", "2"),
+    ]
     assert make(stage, "train", "STUDENT=embedded", "TARGET=label", "RUN=runs/a b", "SEED=3") == [
         *("train", "--student", "embedded", "--target", "label"),
         *("--out", "runs/a b", "--seed", "3"),
