@@ -14,14 +14,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 
-from ..chains.teachers import model_name, output_cap
+from ..chains.teachers import model_name, named_error, output_cap
 from .bounds import prompt_bound
 from .budget import Budget, BudgetReached, Spend
 from .ledger import CallLedger
 from .limits import EndOfRun, LabellingError, Limits, Stopped
 from .pace import Pace
 from .prices import Price, Usage, usage_of
-from .redaction import one_line
+from .redaction import line_of
 from .troubles import Trouble, backoff, trouble_of, usage_in
 
 Send: TypeAlias = Callable[[], Awaitable[ChatResult]]
@@ -33,7 +33,7 @@ _ALL_FAILED = 20  # calls in a row that nobody answered, at the least, before a 
 class Call:
     """One call of a model: whose it is, what it can cost, and the row that it is made for."""
 
-    model: str
+    model: BaseChatModel
     price: Price | None
     bound: int
     worst: Spend
@@ -81,9 +81,7 @@ class Caller:
                 **kwargs: Any,
             ) -> ChatResult:
                 send = functools.partial(super()._agenerate, messages, stop, run_manager, **kwargs)
-                call = caller._call(
-                    model_name(self), price, cap, messages, kwargs, _ledger(run_manager)
-                )
+                call = caller._call(self, price, cap, messages, kwargs, _ledger(run_manager))
                 return await caller.send(call, send)
 
         Governed.__name__, Governed.__qualname__ = kind.__name__, kind.__qualname__
@@ -103,8 +101,10 @@ class Caller:
                     result = await send()
             except Exception as error:
                 trouble = trouble_of(error)
+                call.ledger.failure = error
+                call.ledger.failure_line = line_of(named_error(error, call.model))
                 await self._failed_call(call, error, trouble)
-                if not self._may_go_on(call, error, trouble, attempt):
+                if not self._may_go_on(call, trouble, attempt):
                     raise
                 await asyncio.sleep(0 if trouble.wait else backoff(attempt))
             else:
@@ -120,7 +120,7 @@ class Caller:
 
     def _call(
         self,
-        model: str,
+        model: BaseChatModel,
         price: Price | None,
         cap: int | None,
         messages: Sequence[BaseMessage],
@@ -163,23 +163,22 @@ class Caller:
         elif self.budget:
             self.budget.unspent(call.ledger.allowance, call.worst)
 
-    def _may_go_on(self, call: Call, error: Exception, trouble: Trouble, attempt: int) -> bool:
+    def _may_go_on(self, call: Call, trouble: Trouble, attempt: int) -> bool:
         """Whether the call is sent again. Raises EndOfRun where no call should be."""
+        name, said = model_name(call.model), call.ledger.failure_line
         if trouble.kind == "run":
-            why = f"{call.model} refuses every call: {one_line(error)}; mend that and run again"
-            raise EndOfRun(LabellingError(why)) from error
+            why = f"{name} refuses every call: {said}; mend that and run again"
+            raise EndOfRun(LabellingError(why))
         if trouble.kind == "row":
             self._failed = 0
             return False
         if trouble.wait is not None and trouble.wait > self._limits.patience:
-            raise EndOfRun(_come_back(call.model, trouble.wait, error)) from error
+            raise EndOfRun(_come_back(name, trouble.wait, said))
         self._pace.pause(trouble.wait or 0)
         self._failed += trouble.wait is None
         if self._failed >= self._too_many:
-            why = f"the last {self._failed} calls of {call.model} failed, the last: "
-            raise EndOfRun(
-                LabellingError(f"{why}{one_line(error)}; mend that and run again")
-            ) from error
+            why = f"the last {self._failed} calls of {name} failed, the last: {said}"
+            raise EndOfRun(LabellingError(f"{why}; mend that and run again"))
         return attempt < self._limits.retries
 
 
@@ -195,18 +194,21 @@ def _usage(result: ChatResult) -> Usage | None:
 
 
 def _no_money(limits: Limits, budget: Budget, worst: Spend) -> str:
-    if limits.max_usd is not None and budget.spent.usd + worst.usd > limits.max_usd:
+    tokens_left = limits.max_tokens is None or (
+        budget.spent.tokens + worst.tokens <= limits.max_tokens
+    )
+    if limits.max_usd is not None and tokens_left:
         said = f"${budget.spent.usd:.4f} of ${limits.max_usd:g}, the next call may cost "
         return f"stopped before the money ran out: {said}${worst.usd:.4f}; raise max_usd to go on"
     said = f"{budget.spent.tokens:,} of {limits.max_tokens:,} tokens, the next call may take "
     return f"stopped before the tokens ran out: {said}{worst.tokens:,}; raise max_tokens to go on"
 
 
-def _come_back(model: str, wait: float, error: Exception) -> Stopped:
+def _come_back(model: str, wait: float, said: str) -> Stopped:
     now = datetime.datetime.now(datetime.UTC)
     when = (now + datetime.timedelta(seconds=wait)).replace(microsecond=0)
     return Stopped(
-        f"{model} takes no calls until {when.isoformat()} ({one_line(error)}); run again then, "
+        f"{model} takes no calls until {when.isoformat()} ({said}); run again then, "
         "what is answered is not asked again",
         resume=when,
     )
