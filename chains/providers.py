@@ -169,6 +169,7 @@ def _first_line(error: Exception) -> str:
     said = str(error)
     if isinstance(error, ValidationError):
         said = error.errors(include_input=False, include_url=False)[0]["msg"]
+        said = said.removeprefix("Value error, ")
     return next(iter(said.strip().splitlines()), type(error).__name__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -10,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
 
+from understudy.chains import answer_chain
+from understudy.chains.replies import completed_reply
 from understudy.chains.teachers import load_teacher
 from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError
+from understudy.distill.limits import LabellingError, Limits
 from understudy.examples.news.task import task
 from understudy.store import Example, Record, Run, Store, example_id
 
@@ -53,7 +59,10 @@ class Server(ThreadingHTTPServer):
             return 401, failure(f"Incorrect API key provided:\n{KEY} ({key})")
         if self.mode == "busy once" and first:
             return 429, failure("slow down")
-        return 200, completion(asked, OUTSIDE if self.mode == "outside" else GOOD)
+        wrong = self.mode == "outside" or (self.mode == "outside once" and first)
+        how = {"cut off": "length", "filtered": "content_filter"}.get(self.mode, "stop")
+        refusal = "I cannot help." if self.mode == "refusal" else None
+        return 200, completion(asked, OUTSIDE if wrong else GOOD, how, refusal)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -78,11 +87,20 @@ def failure(message: str) -> bytes:
     return json.dumps({"error": {"message": message, "type": "x", "code": None}}).encode()
 
 
-def completion(asked: dict[str, Any], answer: dict[str, Any]) -> bytes:
+def completion(
+    asked: dict[str, Any],
+    answer: dict[str, Any],
+    finish_reason: str = "stop",
+    refusal: str | None = None,
+) -> bytes:
     """A chat completion in the form that was asked for: a tool call, or JSON as the content."""
     text = json.dumps(answer, ensure_ascii=False)
+    if finish_reason != "stop":
+        text = text[: len(text) // 2]
     message: dict[str, Any] = {"role": "assistant", "content": text}
-    if "tools" in asked:
+    if refusal:
+        message |= {"content": None, "refusal": refusal}
+    elif "tools" in asked:
         name = asked["tools"][0]["function"]["name"]
         call = {"id": "1", "type": "function", "function": {"name": name, "arguments": text}}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
@@ -91,7 +109,7 @@ def completion(asked: dict[str, Any], answer: dict[str, Any]) -> bytes:
         "object": "chat.completion",
         "created": 1,
         "model": f"{asked['model']}-2025",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
     }
     return json.dumps(whole).encode()
@@ -128,7 +146,7 @@ def labelled(
         store.add_examples(
             Example(id=example_id(row), task=task.name, split="train", inputs=row) for row in inputs
         )
-        run = label(task, teacher, store, concurrency=AT_ONCE)
+        run = label(task, teacher, store, concurrency=AT_ONCE, limits=Limits(retries=1))
         return run, list(store.records(run.id))
 
 
@@ -161,10 +179,10 @@ def test_the_schema_that_is_sent_is_the_tasks(server: Server, folder: Path) -> N
 
 def test_a_refused_key_stops_after_a_few_rows_in_one_line(server: Server, folder: Path) -> None:
     server.mode = "refused"
-    with pytest.raises(LabellingError, match=r"fake-model gave nothing .* 401") as stop:
+    with pytest.raises(LabellingError, match=r"fake-model refuses every call.* 401") as stop:
         labelled(server, folder, rows=60)
 
-    assert 10 <= len(server.asked) <= 10 + AT_ONCE
+    assert 1 <= len(server.asked) <= AT_ONCE
     assert KEY not in str(stop.value)
     assert "\n" not in str(stop.value)
     with Store(folder / "u.db") as store:
@@ -174,25 +192,99 @@ def test_a_refused_key_stops_after_a_few_rows_in_one_line(server: Server, folder
     assert all("Incorrect API key" in error and "\n" not in error for error in errors)
 
 
-def test_a_busy_server_is_asked_again_by_the_client(server: Server, folder: Path) -> None:
+def test_a_busy_server_is_asked_again_and_every_request_is_counted(
+    server: Server, folder: Path
+) -> None:
     server.mode = "busy once"
     _, records = labelled(server, folder, rows=2)
 
     assert [record.error for record in records] == [None, None]
-    assert len(server.asked) == 3
+    assert sum(record.attempts for record in records) == len(server.asked) == 3
 
 
-def test_an_answer_outside_the_schema_is_a_record_that_was_paid_for(
+def test_an_answer_outside_the_schema_is_asked_for_again_and_recorded_as_paid_for(
     server: Server, folder: Path
 ) -> None:
     server.mode = "outside"
     _, records = labelled(server, folder, rows=3)
 
-    assert [(r.answer, r.input_tokens, r.model) for r in records] == [
-        (None, 100, "fake-model-2025")
+    assert [(r.answer, r.attempts, r.input_tokens, r.model) for r in records] == [
+        (None, 3, 300, "fake-model-2025")
     ] * 3
     assert all("f2.polaridade" in (record.error or "") for record in records)
-    assert [json.loads(record.raw or "") for record in records] == [OUTSIDE] * 3
+    raws = [[json.loads(line) for line in (record.raw or "").splitlines()] for record in records]
+    assert raws == [[OUTSIDE] * 3] * 3
+    assert len(server.asked) == 9
+
+
+def test_the_canonical_answer_stands_beside_what_was_said(server: Server, folder: Path) -> None:
+    server.mode = "outside once"
+    _, (record,) = labelled(server, folder, rows=1)
+    answer = {name: value for name, value in GOOD.items() if name != "raciocinio"}
+    assert (record.answer, record.attempts, record.error) == (answer, 2, None)
+    assert [json.loads(line) for line in (record.raw or "").splitlines()] == [OUTSIDE, GOOD]
+
+
+class Seen(BaseCallbackHandler):
+    """The replies of a row, those inside an error of the SDK too: what a ledger counts."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self.replies: list[AIMessage] = []
+
+    def on_llm_end(self, response: Any, **_: Any) -> None:
+        self.replies.append(response.generations[0][0].message)
+
+    def on_llm_error(self, error: BaseException, **_: Any) -> None:
+        reply = completed_reply(error)
+        self.replies += [reply] if reply else []
+
+
+@pytest.mark.parametrize("model", ["fake-model", "gpt-5-mini"])
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        ("cut off", r"^the reply was cut off at its output cap \(max_tokens=20\); allow more"),
+        ("refusal", r"^the model refused: I cannot help\."),
+        ("filtered", r"^the model refused: content_filter"),
+    ],
+)
+def test_a_reply_that_was_stopped_is_named_and_not_bought_twice(
+    server: Server, model: str, mode: str, line: str
+) -> None:
+    server.mode, seen = mode, Seen()
+    teacher = load_teacher(f"openai:{model}", task=TASK, base_url=server.url, max_output_tokens=20)
+    chain = answer_chain(task, teacher)
+    row = {"f1": "Sol.", "f2": "Chuva.", "f3": "Neve."}
+    with pytest.raises(OutputParserException, match=line):
+        chain.invoke(row, {"callbacks": [seen]})
+    with pytest.raises(OutputParserException, match=line):
+        asyncio.run(chain.ainvoke(row, {"callbacks": [seen]}))
+
+    assert [asked["max_completion_tokens"] for asked in server.asked] == [20, 20]
+    usages = [reply.usage_metadata for reply in seen.replies]
+    assert [(u["input_tokens"], u["output_tokens"]) for u in usages if u] == [(100, 20)] * 2
+    assert {reply.response_metadata["model_name"] for reply in seen.replies} == {f"{model}-2025"}
+
+
+@pytest.mark.parametrize("model", ["fake-model", "gpt-5-mini"])
+def test_what_goes_back_is_what_the_protocol_takes(server: Server, model: str) -> None:
+    server.mode = "outside once"
+    teacher = load_teacher(f"openai:{model}", task=TASK, base_url=server.url)
+    answer_chain(task, teacher).invoke({"f1": "Sol.", "f2": "Chuva.", "f3": "Neve."})
+
+    first, second = (asked["messages"] for asked in server.asked)
+    said, error = second[len(first) :]
+    assert said["role"] == "assistant"
+    assert "f2.polaridade: " in error["content"]
+    if model == "fake-model":
+        (call,) = said["tool_calls"]
+        assert json.loads(call["function"]["arguments"]) == OUTSIDE
+        assert (error["role"], error["tool_call_id"]) == ("tool", call["id"])
+    else:
+        assert json.loads(said["content"]) == OUTSIDE
+        assert error["role"] == "user"
 
 
 def test_a_body_that_is_no_json_is_a_record_and_is_asked_again(
