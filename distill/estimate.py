@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from langchain_core.language_models import BaseChatModel
@@ -74,16 +74,21 @@ class Work:
         if measured is None:
             return self._estimated(calls)
         share = rows / measured.rows
-        tokens_in = round((measured.input_tokens or 0) * share)
-        tokens_out = round((measured.output_tokens or 0) * share)
+        read, written = measured.input_tokens or 0, measured.output_tokens or 0
         usd = None if measured.cost is None else measured.cost * share
         if len(self.models) == 1 and (price := self.prices[0]) is not None:
             one = Usage(
-                input_tokens=round((measured.input_tokens or 0) / measured.attempts),
-                output_tokens=round((measured.output_tokens or 0) / measured.attempts),
+                input_tokens=round(read / measured.attempts),
+                output_tokens=round(written / measured.attempts),
+                cached_tokens=round((measured.cached_tokens or 0) / measured.attempts),
             )
-            usd = usd if usd is not None else price.cost(one) * calls
-        return Amount(calls=calls, input_tokens=tokens_in, output_tokens=tokens_out, usd=usd)
+            usd = price.cost(one) * calls
+        return Amount(
+            calls=calls,
+            input_tokens=round(read * share),
+            output_tokens=round(written * share),
+            usd=usd,
+        )
 
     def _estimated(self, calls: int) -> Amount:
         """Of each call the bytes / 4; a call that was not seen is like the last one, and longer."""
@@ -111,7 +116,8 @@ class Work:
         caps = [output_cap(model) for model in self.models]
         longest_cap = max((cap or 0 for cap in caps), default=0)
         for number, slot in enumerate(self._slots(self.most)):
-            later = max(0, number + 1 - len(self.slots)) * (longest_cap + _MISFIT)
+            unseen = max(0, number + 1 - len(self.slots))
+            later = (slot.after + unseen) * (longest_cap + _MISFIT)
             cap, price = caps[slot.model], self.prices[slot.model]
             free = price is not None and price.worst(0, 10**6) == 0 == price.worst(10**6, 0)
             capped = capped and cap is not None
@@ -135,6 +141,9 @@ class Work:
         dearest = max(seen, key=lambda slot: slot.most, default=None)
         return seen + ([dearest] * (count - len(seen)) if dearest else [])
 
+    def _pairs(self) -> Iterator[tuple[BaseChatModel, Price | None]]:
+        return zip(self.models, self.prices, strict=True)
+
     def hours(self, limits: Limits, concurrency: int) -> tuple[float | None, str]:
         """How long the rows left take, and who says so: "measured", "limits", or "" for nobody."""
         expected, found = self.expected(), []
@@ -150,16 +159,22 @@ class Work:
             found.append(took)
         return max(found, default=None), by
 
-    def notes(self, strategy: str) -> list[str]:
-        """What the figures rest on."""
-        told = []
+    def notes(self, strategy: str, limits: Limits, spent: float) -> list[str]:
+        """What the figures rest on, and where a sum of money ends the run."""
+        told, expected = [], self.expected().usd
+        if limits.max_usd is not None and expected and expected > limits.max_usd - spent:
+            share = max(0.0, limits.max_usd - spent) / expected
+            told.append(
+                f"max_usd of ${limits.max_usd:g} ends the run after about "
+                f"{int(share * self.left.rows):,} rows at the expected cost"
+            )
         if self.measured is None:
             seen = all(self.output_per_call(model) for model in self.models)
             output = "as in other runs" if seen else f"{ASSUMED_OUTPUT} output tokens per call"
             told.append(
                 f"tokens are assumed (bytes / 4 of input, {output}); --smoke 16 measures them"
             )
-        for model, price in zip(self.models, self.prices, strict=True):
+        for model, price in {model_name(m): (m, p) for m, p in self._pairs()}.values():
             if price is None:
                 told.append(
                     f"the price of {model_name(model)} is unknown, which is not free: give it in "
@@ -168,7 +183,7 @@ class Work:
             if output_cap(model) is None and (price is None or price.worst(0, 10**6) > 0):
                 told.append(
                     f"{model_name(model)} has no cap on what it writes in one call, so the most "
-                    "is unknown: give --max-output-tokens"
+                    "is unknown: give max_output_tokens"
                 )
         if strategy == "agent":
             told.append("what the agent's tools return is in no figure")

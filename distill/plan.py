@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -124,6 +124,7 @@ def plan(
         run=run,
     )
     hours, hours_by = work.hours(limits, concurrency)
+    spent = spent_by(store, run.id)[0]
     return Plan(
         run=run.id,
         models=tuple(map(model_name, models)),
@@ -135,13 +136,17 @@ def plan(
         calls_per_row_at_most=most * work.tries,
         expected=work.expected(),
         at_most=work.at_most(),
-        spent_usd=spent_by(store, run.id)[0],
+        spent_usd=spent,
         hours=hours,
         hours_by=hours_by,
-        prices=tuple(f"{model_name(m)}: {_told(p)}" for m, p in zip(models, known, strict=True)),
-        terms=tuple(told_terms(one, terms_of(store, model_name(one))) for one in models),
-        notes=tuple(work.notes(strategy)),
+        prices=_once(f"{model_name(m)}: {_told(p)}" for m, p in zip(models, known, strict=True)),
+        terms=_once(told_terms(one, terms_of(store, model_name(one))) for one in models),
+        notes=tuple(work.notes(strategy, limits, spent)),
     )
+
+
+def _once(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(lines))
 
 
 def _told(price: Price | None) -> str:

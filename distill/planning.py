@@ -26,11 +26,15 @@ _HELD = ("tools", "functions", "response_format", "format", "tool_choice")  # to
 
 @dataclass(frozen=True)
 class Prompt:
-    """One call that a row makes: the number of its model, and the size of what is sent."""
+    """One call that a row makes: the number of its model, and the size of what is sent.
+
+    `after` counts the texts of assumed length that the row was given before.
+    """
 
     model: int
     bytes: int
     bound: int
+    after: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Slot:
     mean: float
     most: int
     longest: int
+    after: int
 
 
 class _Rendered(Exception):
@@ -61,13 +66,15 @@ class _Desk:
     """Where the models of a chain leave their prompts."""
 
     prompts: list[Prompt] = field(default_factory=list)
+    texts: int = 0
 
     def take(self, model: int, messages: Sequence[BaseMessage], sent: Mapping[str, Any]) -> Any:
         """A model that is asked for text gets one, so that the next prompt is seen, too."""
         size = prompt_bytes(messages, sent)
-        self.prompts.append(Prompt(model, size, prompt_bound(messages, sent)))
+        self.prompts.append(Prompt(model, size, prompt_bound(messages, sent), self.texts))
         if any(sent.get(name) for name in _HELD):
             raise _Rendered
+        self.texts += 1
         text = AIMessage("x" * ASSUMED_OUTPUT * _BYTES_PER_TOKEN)
         return ChatResult(generations=[ChatGeneration(message=text)])
 
@@ -120,7 +127,7 @@ def render(
     async def all_of_them() -> list[list[Prompt]]:
         found = []
         for example in examples:
-            desk.prompts = []
+            desk.prompts, desk.texts = [], 0
             try:
                 await chain.ainvoke(dict(example.inputs), {"configurable": {"schema_retries": 0}})
             except Exception:
@@ -152,6 +159,7 @@ def slots(examples: Sequence[Example], rendered: Sequence[Sequence[Prompt]]) -> 
             mean=sum(prompt.bytes - own for own, prompt in calls) / len(calls),
             most=max(prompt.bound - own for own, prompt in calls),
             longest=max(prompt.bound for _, prompt in calls),
+            after=max(prompt.after for _, prompt in calls),
         )
         for (model, _), calls in sorted(found.items())
     ]

@@ -42,6 +42,8 @@ def published_price(model: BaseChatModel, name: str, provider: str) -> Price | N
     known_as = _PUBLISHED_AS.get(provider, provider)
     tier = getattr(model, "service_tier", None)
     context = {"service_tier": tier} if isinstance(tier, str) else None
+    if not url and not known_as:
+        return None
     snapshot = get_snapshot()
     try:
         _, found = snapshot.find_provider_model(
