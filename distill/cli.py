@@ -19,7 +19,7 @@ from . import (
     cli_store,
 )
 from .defaults import EXTRAS, base_of, finished_students
-from .display import print_table, row_bars, step_bars
+from .display import print_table
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
@@ -35,6 +35,7 @@ from .options import (
     say,
     stoppable,
 )
+from .progress import row_bars, step_bars
 
 app = typer.Typer(
     help="Distil a LangChain chain into a small local student that stands in for it.",

@@ -13,7 +13,7 @@ import typer
 
 from . import distill_options as options
 from .defaults import own_data
-from .display import print_failures, row_bars, row_lines
+from .display import print_failures, row_lines
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
@@ -27,6 +27,7 @@ from .options import (
     open_store,
     stoppable,
 )
+from .progress import row_bars
 
 if TYPE_CHECKING:
     from ..store.store import Store
@@ -48,6 +49,7 @@ def distill(
     reuse_labels: options.ReuseOption = None,
     teacher: options.TeacherOption = None,
     base_url: options.BaseUrlOption = None,
+    key_variable: options.KeyVariableOption = None,
     strategy: options.StrategyOption = "zero_shot",
     shots: options.ShotsOption = None,
     shots_k: options.ShotsKOption = None,
@@ -95,6 +97,7 @@ def distill(
         task,
         teachers=teacher or ["offline"],
         base_urls=base_url or [],
+        key_variables=key_variable or [],
         strategy=strategy,
         given={
             "shots": shots,

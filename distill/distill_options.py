@@ -47,6 +47,10 @@ BaseUrlOption = Annotated[
     list[str] | None,
     _strategy(help="an OpenAI-compatible server; one, or one for each teacher"),
 ]
+KeyVariableOption = Annotated[
+    list[str] | None,
+    _strategy(help="the environment variable with the key, where it is not the provider's own"),
+]
 StrategyOption = Annotated[
     str,
     _strategy(
@@ -65,7 +69,9 @@ RandomLabelsOption = Annotated[
 SamplesOption = Annotated[
     int | None, _strategy(min=2, help="answers of one model that are counted")
 ]
-TemperatureOption = Annotated[float | None, _strategy(min=0, help="of these samples")]
+TemperatureOption = Annotated[
+    float | None, _strategy(min=0, help="of the samples, else of the teachers")
+]
 PersonaOption = Annotated[list[str] | None, _strategy(help="who a voter is; repeatable")]
 MendOption = Annotated[
     bool,

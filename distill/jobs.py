@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import importlib.util
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..chains.answer import held_by
 from ..chains.task import Task
-from ..chains.teachers import model_name
+from ..chains.teachers import model_name, retries_of_its_own
 from ..store.provenance import terms_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
@@ -23,20 +22,13 @@ from .outcome import Outcome, outcome
 from .plan import Plan, plan
 from .prices import Price, default_table, find_price
 from .runs import teacher_run
-from .teaching import Asking
+from .teaching import Asking, in_flags
 from .terms import note_terms, told_terms
 
 _HELD = {
     "json_schema": "held to the schema by the provider (json_schema)",
     "function_calling": "held to the schema by a tool's arguments (function calling)",
     "text": "has neither JSON schema nor tools: it is told the schema, and its text is read",
-}
-_FLAGS = {
-    "max_usd": "--max-usd",
-    "max_tokens": "--max-tokens",
-    "max_output_tokens": "--max-output-tokens",
-    "requests_per_minute": "--rpm",
-    "tokens_per_minute": "--tpm",
 }
 
 
@@ -120,11 +112,12 @@ def announcements(job: Job, store: Store) -> Iterator[str]:
         unknown = "price unknown: give --prices FILE with USD per million tokens"
         yield f"price of {name}: {price.told() if price else unknown}"
         yield told_terms(model, terms_of(store, name))
-        retries = getattr(model, "max_retries", None)
-        if retries and not hasattr(model, "root_async_client"):
+        # The engine gives langchain-openai a client of its own, unless the user has given one.
+        ours = hasattr(model, "root_async_client") and not getattr(model, "http_async_client", None)
+        if (retries := retries_of_its_own(model)) and not ours:
             yield (
-                f"{name} sends failed calls again on its own (max_retries={retries}): "
-                "those are not in the ledger, and a budget does not see them"
+                f"{name} sends failed calls again on its own (up to {retries} times): those are "
+                "not in the ledger, and a budget does not see them; build it with max_retries=0"
             )
     if _traced():
         yield "LangSmith tracing is on: prompts and answers leave this machine for it, too"
@@ -190,11 +183,6 @@ def sampled(job: Job, store: Store) -> list[tuple[Example, Record]]:
     }
     pairs = ((example, store.record(job.run.id, number)) for number, example in chosen.items())
     return [(example, record) for example, record in pairs if record is not None]
-
-
-def in_flags(text: str) -> str:
-    """An error in the words of the command line: max_usd is --max-usd there."""
-    return re.sub(r"\w+", lambda found: _FLAGS.get(found.group(), found.group()), text)
 
 
 def _traced() -> bool:

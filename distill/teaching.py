@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..chains.loading import load_attribute
 from ..chains.shots import Shot
 from ..chains.strategies import STRATEGIES
 from ..chains.task import Task, TaskError
-from ..chains.teachers import load_teacher, model_name
+from ..chains.teachers import load_teacher
 from ..store.columns import RefusedRow
 from ..store.connection import StoreError
 from ..store.exchange import examples_from
@@ -37,7 +38,15 @@ FLAGS = {
     "max_calls": "--max-calls",
 }
 NAMES = tuple(name for name in STRATEGIES if name != "rationalise")
-_CAPS = ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict")
+_FLAGS = {
+    "max_usd": "--max-usd",
+    "max_tokens": "--max-tokens",
+    "max_output_tokens": "--max-output-tokens",
+    "requests_per_minute": "--rpm",
+    "tokens_per_minute": "--tpm",
+    "key_variable": "--key-variable",
+    "base_url": "--base-url",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,7 @@ def asked_for(
     *,
     teachers: Sequence[str] = ("offline",),
     base_urls: Sequence[str] = (),
+    key_variables: Sequence[str] = (),
     strategy: str = "zero_shot",
     given: Mapping[str, Any] | None = None,
     max_output_tokens: int | None = None,
@@ -67,21 +77,27 @@ def asked_for(
 
     `given` holds a strategy's options under their names in FLAGS: `shots` as a file that import
     reads, `tools` as file.py:name, the others as they are; None, False and empty are not given.
-    One of `base_urls` holds for all teachers, several are theirs in order.
+    One of `base_urls` and of `key_variables` holds for all teachers, several are theirs in order.
+    A temperature is the teachers' own where the strategy has none.
 
     Raises TaskError for a strategy that is not there, an option that it does not have or that it
     lacks, or the wrong number of teachers; StoreError where the shots cannot be read.
     """
     options = {name: value for name, value in (given or {}).items() if value not in (None, False)}
     options = {name: value for name, value in options.items() if value not in ([], ())}
+    own = inspect.signature(_strategy(strategy)).parameters
+    warmth = options.pop("temperature", None) if "temperature" not in own else None
     _check(strategy, options, len(teachers))
-    if len(base_urls) not in (0, 1, len(teachers)):
-        raise TaskError(f"{len(base_urls)} --base-url for {len(teachers)} --teacher; give one each")
-    each = base_urls if len(base_urls) > 1 else [*base_urls, None][:1] * len(teachers)
-    models = [
-        capped(load_teacher(name, task=reference, base_url=url), max_output_tokens)
-        for name, url in zip(teachers, each, strict=True)
-    ]
+    if warmth is not None and set(teachers) == {"offline"}:
+        raise TaskError("the offline teacher has no --temperature; leave it out")
+    models = _loaded(
+        teachers,
+        task=[reference] * len(teachers),
+        base_url=_each("--base-url", base_urls, len(teachers)),
+        key_variable=_each("--key-variable", key_variables, len(teachers)),
+        max_output_tokens=[max_output_tokens] * len(teachers),
+        temperature=[warmth] * len(teachers),
+    )
     if "shots" in options:
         reasoned = strategy in ("cot", "self_consistency")
         options["shots"] = read_shots(task, options["shots"], reasoned=reasoned)
@@ -126,19 +142,36 @@ def read_tools(reference: str) -> list[Any]:
     return list(tools)
 
 
-def capped(model: BaseChatModel, most: int | None) -> BaseChatModel:
-    """The model with an output cap of `most` tokens a call. Raises TaskError if it takes none."""
-    if most is None:
-        return model
-    for name in _CAPS:
-        if name in type(model).model_fields:
-            return model.model_copy(update={name: most})
-    raise TaskError(f"{model_name(model)} takes no output cap; leave --max-output-tokens out")
+def in_flags(text: str) -> str:
+    """An error in the words of the command line: max_usd is --max-usd there."""
+    return re.sub(r"\w+", lambda found: _FLAGS.get(found.group(), found.group()), text)
+
+
+def _each(flag: str, values: Sequence[str], teachers: int) -> Sequence[str | None]:
+    """One value per teacher: the only one for all, theirs in order, or none."""
+    if len(values) > 1 and len(values) != teachers:
+        raise TaskError(f"{len(values)} {flag} for {teachers} --teacher; give one, or one each")
+    return values if len(values) > 1 else [*values, None][:1] * teachers
+
+
+def _loaded(teachers: Sequence[str], **each: Sequence[Any]) -> list[BaseChatModel]:
+    models = []
+    for number, name in enumerate(teachers):
+        given = {option: values[number] for option, values in each.items()}
+        try:
+            models.append(load_teacher(name, **given))
+        except TaskError as error:
+            raise TaskError(in_flags(str(error))) from error
+    return models
+
+
+def _strategy(name: str) -> Any:
+    if name not in NAMES:
+        raise TaskError(f"there is no strategy {name}; take one of {', '.join(NAMES)}")
+    return STRATEGIES[name]
 
 
 def _check(strategy: str, options: Mapping[str, Any], teachers: int) -> None:
-    if strategy not in NAMES:
-        raise TaskError(f"there is no strategy {strategy}; take one of {', '.join(NAMES)}")
     parameters = inspect.signature(STRATEGIES[strategy]).parameters.values()
     own = [one for one in parameters if one.name in FLAGS and one.kind is one.KEYWORD_ONLY]
     names = [one.name for one in own]

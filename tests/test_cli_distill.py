@@ -17,9 +17,8 @@ import pytest
 
 from understudy.distill.cli import main
 from understudy.distill.display import row_lines
-from understudy.distill.jobs import in_flags
 from understudy.distill.outcome import extrapolated
-from understudy.distill.teaching import FLAGS, NAMES, read_shots
+from understudy.distill.teaching import FLAGS, NAMES, in_flags, read_shots
 from understudy.examples.news.task import task
 from understudy.store import Example, Record, Store, StoreError, example_id
 
@@ -173,7 +172,8 @@ def stored() -> list[Record]:
         (["--strategy", "negotiate", *["--teacher", "offline"] * 3], ["at most 2 --teacher"]),
         (["--strategy", "vote"], ["2 voters"]),
         (["--base-url", "http://a", "--base-url", "http://b"], ["2 --base-url for 1 --teacher"]),
-        (["--max-output-tokens", "9"], ["no output cap", "--max-output-tokens"]),
+        (["--temperature", "1"], ["offline", "no --temperature"]),
+        (["--teacher", "openai:m", "--key-variable", "x"], ["--key-variable is the name"]),
         (["--max-usd", "0"], ["--max-usd=0", "above 0"]),
         (["--prices", "none.toml"], ["none.toml"]),
         (["--reuse-labels", "abc"], ["abc"]),
@@ -244,6 +244,16 @@ def test_samples_at_a_temperature_are_counted(run: Run, server: Teacher) -> None
     status, out, _ = run("--data", news(1), *words, *asking(server))
     assert (status, "3 calls" in out) == (0, True)
     assert [asked["temperature"] for asked in server.asked] == [0.7] * 3
+
+
+def test_a_temperature_is_the_teachers_own_where_a_strategy_has_none(
+    run: Run, server: Teacher
+) -> None:
+    words = ["--temperature", "0.3", "--max-output-tokens", "77"]
+    run("--data", news(1), *words, *asking(server))
+    (asked,) = server.asked
+    assert asked["temperature"] == 0.3
+    assert 77 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
 
 
 def test_an_agent_is_given_the_tools_of_a_file(run: Run, server: Teacher) -> None:

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.distill.display import dollars, duration, print_failures, row_bars, step_bars
+from understudy.distill.display import dollars, print_failures
 from understudy.distill.failures import KINDS, advice, failures, kind_of
+from understudy.distill.progress import duration, row_bars, step_bars
 from understudy.store import Record
 
 ROWS = """
 import time
-from understudy.distill.display import row_bars
+from understudy.distill.progress import row_bars
 from understudy.store import Record
 with row_bars() as bars:
     show = bars("teacher")
