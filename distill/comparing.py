@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from ..chains.task import Task
 from ..store.rows import Example, Record, Run, Score, fingerprint
 from ..store.store import Store
+from .ceiling import self_agreement
 from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
-from .runs import now, versions
+from .runs import is_repeat, now, versions
 from .scoring import PartPair, difference_in_points, paired_parts, split_result
 
 NOT_HELD_OUT = ("train", "validation", "calibration")
@@ -70,9 +71,11 @@ def compare(
         for run in systems
     ]
     differences = _differences(task, systems, examples, answers)
+    ceiling = self_agreement(task, store, teacher) if teacher else None
     return Report(
         task=task.name,
         created=now(),
+        ceiling=ceiling,
         splits=[
             SplitNote(name=name, rows=len(examples[name]), sentence=_note(task, name))
             for name in names
@@ -81,9 +84,18 @@ def compare(
         answer=" ".join([_answer(differences), *_not_learnt(results), *_toy_base(systems)]),
         differences=differences,
         disagreements=_disagreements(task, systems, examples, answers),
-        notes=list(NOTES),
+        notes=[*NOTES, *_ceiling_note(ceiling)],
         versions=versions(),
     )
+
+
+def _ceiling_note(ceiling: Score | None) -> list[str]:
+    if ceiling is None:
+        return ["Whether the teacher agrees with itself is not known: distill --repeat 200 asks."]
+    return [
+        "In the teacher's own row, agreement is with itself, over the rows of all splits that it "
+        "was asked twice: the ceiling of what a student's agreement can show."
+    ]
 
 
 def held_out(store: Store, task: Task) -> list[str]:
@@ -97,6 +109,8 @@ def _newest_systems(store: Store, task: Task) -> list[Run]:
     """The newest run per role and name: teacher, students, baselines, base, majority last."""
     newest: dict[tuple[str, str], Run] = {}
     for run in store.runs(task=task.name):
+        if is_repeat(run):
+            continue
         if run.answers == task.answers and any(r.answer for r in store.records(run.id)):
             newest.setdefault((run.role, run.name), run)
     roles = ("teacher", "student", "baseline", "base")

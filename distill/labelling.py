@@ -21,6 +21,7 @@ from .loop import Progress, Rows, answer_rows, run_coroutine
 from .prices import Price, find_price
 from .reuse import reuse_labels as reuse
 from .runs import ZERO_SHOT, start, teacher_run
+from .terms import note_terms
 
 SCHEMA_RETRIES = 2
 
@@ -47,8 +48,8 @@ def label(
     """The teacher answers the task's examples (of one split, or of all) into `store`.
 
     `strategy` is a name in `chains.strategies.STRATEGIES`, `options` are its keyword arguments;
-    some strategies take several models. `limit` takes the first rows of each split, `sample` as
-    many by chance, always the same ones.
+    some strategies take several models. `limit` takes the first rows of each split, `sample` so
+    many of all by chance, always the same ones.
 
     The same task, words, schema, models, strategy and parameters are the same run: asked again, it
     only answers what is missing. A failure that was paid for counts as answered unless
@@ -76,6 +77,7 @@ def label(
     run = start(
         task, store, teacher_run(task, models, strategy=strategy, options=asked, repeat=repeat)
     )
+    note_terms(store, models)
     if reuse_labels is not None:
         reuse(task, store, run, reuse_labels)
 

@@ -11,7 +11,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from .budget import Allowance
 from .prices import Usage, usage_of
-from .redaction import storable
+from .redaction import one_line, storable
 
 UNREPORTED = "unreported_calls"
 
@@ -34,6 +34,8 @@ class CallLedger(BaseCallbackHandler):
         self.unreported = 0  # calls that may have been billed and do not say so
         self.unreported_usd, self.unreported_tokens = 0.0, 0
         self.allowance = Allowance()
+        self.failure: Exception | None = None  # the last call's, and what it means in a line
+        self.failure_line = ""
 
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         for generations in response.generations:
@@ -53,6 +55,10 @@ class CallLedger(BaseCallbackHandler):
         self.unreported += 1
         self.unreported_usd += usd
         self.unreported_tokens += tokens
+
+    def told(self, error: Exception) -> str:
+        """An error that ended the row, in a line; a call's names host, model or key."""
+        return self.failure_line if error is self.failure else one_line(error)
 
     def facts(self) -> dict[str, Any]:
         """The Record fields that the calls decide."""

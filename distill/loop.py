@@ -35,7 +35,7 @@ FAILURES_IN_A_ROW = 25  # rows without a valid answer, paid for or not
 class Rows:
     """Which of the task's examples are asked: splits (all for None) and how many of each.
 
-    `limit` takes the first ones of each split, `sample` as many by chance, always the same ones.
+    `limit` takes the first ones of each split, `sample` so many of all by chance, always the same.
     With `failed`, rows that failed before are asked again, paid for or not.
     """
 
@@ -197,7 +197,7 @@ class _Loop:
             ledger.replies.clear()  # the row has no answer of its own: it is asked again
             fields = {"error": f"the run ended first: {one_line(end.error)}"[:300]}
         except Exception as error:  # noqa: BLE001 - whatever a provider raises is this row's record
-            fields = {"error": one_line(error)}
+            fields = {"error": ledger.told(error)}
         finally:
             if caller:
                 await caller.close(ledger)

@@ -21,8 +21,12 @@ def storable(text: str) -> str:
 
 def one_line(error: BaseException) -> str:
     """An exception as one line of at most 300 characters, without what looks like a key."""
-    text = " ".join(storable(str(error)).split())
-    return f"{type(error).__name__}: {_hidden(text)}"[:300]
+    return line_of(f"{type(error).__name__}: {error}")
+
+
+def line_of(text: str) -> str:
+    """A text as one line of at most 300 characters, without what looks like a key."""
+    return _hidden(" ".join(storable(text).split()))[:300]
 
 
 def without_keys(value: Any) -> Any:

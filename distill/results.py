@@ -96,10 +96,15 @@ class SplitNote(Row):
 
 
 class Report(Row):
-    """Everybody side by side; every figure can be recomputed from the store."""
+    """Everybody side by side; every figure can be recomputed from the store.
+
+    `ceiling` is the teacher's agreement with itself where it was asked twice, over all rows that
+    were: what any student's agreement with it is to be held against.
+    """
 
     task: str
     created: str
+    ceiling: Score | None = None
     splits: list[SplitNote]
     systems: list[SystemResult]
     answer: str

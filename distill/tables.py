@@ -119,7 +119,7 @@ def split_table(result: Report, split: str) -> Table | None:
         _score_column("Exact, %", [s.exact for s in found], percent),
         _score_column("Whole answers right, %", [s.row_exact for s in found], percent),
         _score_column("Valid, %", [s.valid for s in found], percent),
-        _score_column("Agreement with the teacher, %", [s.agreement for s in found], percent),
+        _score_column("Agreement with the teacher, %", _agreements(result, split), percent),
     ]
     for path in _paths(found, "labels"):
         scores = [s.labels[path].macro_f1 if path in s.labels else None for s in found]
@@ -129,6 +129,14 @@ def split_table(result: Report, split: str) -> Table | None:
         columns.append(_score_column("Cited cue in the text, %", cues, percent))
     names = (Cell(text="System"), [_system(system, split) for system in systems])
     return _table(f"Every system on {split}", names, [*columns, *_effort(found)])
+
+
+def _agreements(result: Report, split: str) -> list[Score | None]:
+    """Beside the students' agreement with the teacher stands the teacher's with itself."""
+    return [
+        result.ceiling if system.role == "teacher" else system.splits[split].agreement
+        for system in _on(result, split)
+    ]
 
 
 def _effort(found: Sequence[SplitResult]) -> list[tuple[Cell, list[Cell]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from .rows import Example, Run
@@ -28,10 +29,10 @@ def iter_pending(
 ) -> Iterator[Example]:
     """The examples of its task that a run, started or not, has to answer.
 
-    They come split by split, in each in their order. `limit` is for each split and counts what is answered, too. `sample` takes that many of each
-    split by chance, always the same ones: those with the smallest ids, which are hashes. With
-    `failed`, rows whose answer was paid for and did not fit are asked again. The rows may be
-    answered while they are read.
+    They come split by split, in each in their order. `limit` is for each split and counts what is
+    answered, too. `sample` takes that many of all by chance, always the same ones: those with the
+    smallest ids, which are hashes. With `failed`, rows whose answer was paid for and did not fit
+    are asked again. The rows may be answered while they are read.
     """
     for scope in _scopes(store, run, splits, limit, sample):
         after = 0
@@ -66,19 +67,24 @@ def _scopes(
     store: Store, run: Run, splits: list[str] | None, limit: int | None, sample: int | None
 ) -> Iterator[dict[str, object]]:
     """Per split what bounds its rows: the position of the last one, and the largest id."""
-    for split in splits if splits is not None else store.splits(run.task):
+    named = list(store.splits(run.task)) if splits is None else splits
+    among = None if sample is None else _largest_id(store, run.task, named, sample)
+    for split in named:
         found = {"task": run.task, "split": split}
-        last = "(select position from examples where task = :task and split = :split "
         (end,) = store.connection.read(
-            f"select max(position) as position from {last} order by position limit :limit)",
+            "select max(position) as position from (select position from examples where "
+            "task = :task and split = :split order by position limit :limit)",
             **{**found, "limit": -1 if limit is None else limit},
         )
-        among = None
-        if sample is not None:
-            (bound,) = store.connection.read(
-                "select max(id) as id from (select id from examples where task = :task "
-                "and split = :split order by id limit :sample)",
-                **{**found, "sample": sample},
-            )
-            among = bound["id"] or ""
         yield {**found, "run": run.id, "last": end["position"] or 0, "among": among}
+
+
+def _largest_id(store: Store, task: str, splits: list[str], sample: int) -> str:
+    (bound,) = store.connection.read(
+        "select max(id) as id from (select id from examples where task = :task and "
+        "split in (select value from json_each(:splits)) order by id limit :sample)",
+        task=task,
+        splits=json.dumps(splits),
+        sample=sample,
+    )
+    return bound["id"] or ""

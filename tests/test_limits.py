@@ -66,7 +66,7 @@ class Priced(BaseChatModel):
         message = AIMessage(
             content="",
             tool_calls=[{"name": "Noticia", "args": GOOD, "id": "1"}],
-            usage_metadata=counts if self.usage else None,  # type: ignore[arg-type]
+            usage_metadata=counts if self.usage else None,
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
