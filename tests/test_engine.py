@@ -14,9 +14,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from understudy.chains.student.card import StudentError
+from understudy.chains.student.chunks import Chunk
 from understudy.chains.student.engine import Engine
 from understudy.chains.student.row import Answer
-from understudy.chains.student.slots import Chunk, Slots, _cuts, check_architecture
+from understudy.chains.student.slots import Slots
 from understudy.chains.student.weights import untuned_model
 
 
@@ -215,67 +216,3 @@ def test_a_failure_of_the_model_reaches_its_rows_and_the_engine_lives_on(
         broken.result(60)
     json.loads(engine.submit([5, 6], schema=SCHEMA).result(60).text)
     engine.close()
-
-
-def test_cuts_read_the_long_rest_of_few_rows_on_their_own() -> None:
-    assert _cuts([1] * 8) == [(0, 1)]
-    assert _cuts([1] * 63 + [40]) == [(0, 1), (1, 40)]
-    assert _cuts([30, 31, 32]) == [(0, 32)]
-
-
-def tiny(kind: str, **options: Any) -> Any:
-    import torch
-    import transformers
-
-    torch.manual_seed(3)
-    sizes = {
-        "vocab_size": 64,
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "pad_token_id": 0,
-        "head_dim": 16,
-        "initializer_range": 0.2,
-    }
-    config = getattr(transformers, f"{kind}Config")(**{**sizes, **options})
-    make: Any = transformers.AutoModelForCausalLM.from_config
-    return make(config).eval()
-
-
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("Qwen2", {}),
-        ("Mistral", {"sliding_window": 5}),
-        ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}),
-        ("Gemma2", {"sliding_window": 4}),
-        ("Gemma3Text", {"sliding_window": 4, "query_pre_attn_scalar": 16}),
-        ("Phi3", {}),
-    ],
-)
-def test_other_architectures_answer_in_slots_as_in_one_piece(
-    kind: str, options: dict[str, Any]
-) -> None:
-    check_architecture(tiny(kind, **options))
-
-
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("Mamba", {"state_size": 4}),
-        (
-            "Qwen3Next",
-            {
-                "layer_types": ["linear_attention", "full_attention"],
-                "num_experts": 0,
-                "linear_num_value_heads": 2,
-                "linear_num_key_heads": 2,
-            },
-        ),
-    ],
-)
-def test_models_with_a_running_state_are_refused(kind: str, options: dict[str, Any]) -> None:
-    with pytest.raises(StudentError, match="cannot be batched"):
-        check_architecture(tiny(kind, **options))

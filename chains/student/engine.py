@@ -14,9 +14,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from .card import StudentError
+from .chunks import Chunk, Path
 from .grammar import Compiler, Lark
+from .paths import path_for
 from .row import Answer, Request, Row, token_limit
-from .slots import Chunk, Slots, check_architecture
 
 _SHARED = 16  # tokens from which on copying a prompt's beginning beats reading it again
 _WAIT = 0.003  # seconds that the first request of an idle engine waits for company
@@ -31,7 +32,7 @@ class Engine:
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, max_batch: int = 64) -> None:
-        check_architecture(model)
+        self.path = path_for(model)
         self.tokenizer, self.max_batch = tokenizer, max_batch
         config = model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
@@ -94,7 +95,7 @@ class Engine:
         self._model = None
 
     def _work(self) -> None:
-        slots = Slots(self._model)
+        slots = self.path
         rows: list[Row] = []
         waiting: deque[Request] = deque()
         while not self._closed:
@@ -132,7 +133,7 @@ class Engine:
                 return
             waiting.append(request)
 
-    def _admit(self, slots: Slots, waiting: deque[Request], rows: list[Row]) -> None:
+    def _admit(self, slots: Path, waiting: deque[Request], rows: list[Row]) -> None:
         """Start waiting rows, several at a time: each joining costs a call of its own."""
         for request in [request for request in waiting if request.dropped()]:
             waiting.remove(request)
@@ -144,13 +145,13 @@ class Engine:
             rows.append(Row(request, len(rows), self._compiler))
         _share_prefix(slots, rows)
 
-    def _step(self, slots: Slots, rows: list[Row]) -> None:
+    def _step(self, slots: Path, rows: list[Row]) -> None:
         """One chosen token for every row, and all that it forces."""
         import torch
 
         if not rows:
             return
-        logits = slots.feed([Chunk(row.slot, row.read, row.pending) for row in rows])
+        logits = slots.scores(slots.feed([Chunk(row.slot, row.read, row.pending) for row in rows]))
         allowed = torch.from_numpy(self._compiler.masks([row.matcher for row in rows]))
         logits = logits.masked_fill(~allowed.to(logits.device), -math.inf)
         tokens = logits.argmax(-1).tolist()
@@ -167,7 +168,7 @@ class Engine:
         self.calls += 1
         self.rows += len(rows)
 
-    def _leave(self, slots: Slots, rows: list[Row]) -> None:
+    def _leave(self, slots: Path, rows: list[Row]) -> None:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""
         for row in [row for row in rows if row.finish or row.request.dropped()]:
             rows.remove(row)
@@ -188,7 +189,7 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(token for token in (tokenizer.eos_token_id, *more) if token is not None)
 
 
-def _share_prefix(slots: Slots, rows: list[Row]) -> None:
+def _share_prefix(slots: Path, rows: list[Row]) -> None:
     """Rows that have read nothing take what they have in common with the first one from its slot.
 
     Prompts of one task begin alike: the instructions are read once.
@@ -198,16 +199,17 @@ def _share_prefix(slots: Slots, rows: list[Row]) -> None:
         return
     first = rows[0]
     if first in new:
-        length = _in_common(first, rows[1])
+        length = min(_in_common(first, row) for row in new if row is not first)
         if length < _SHARED:
             return
         slots.feed([Chunk(first.slot, 0, first.pending[:length])])
         first.skip(length)
     for row in new:
         length = min(_in_common(first, row), first.read)
-        if row is not first and length >= _SHARED:
-            slots.copy(first.slot, row.slot, length)
-            row.skip(length)
+        if row is first or length < _SHARED or not (slots.rewinds or length == first.read):
+            continue
+        slots.copy(first.slot, row.slot, length)
+        row.skip(length)
 
 
 def _in_common(one: Row, other: Row) -> int:

@@ -1,4 +1,4 @@
-"""The key-value cache of a running batch: one slot a row, rows of any length, no padding kept."""
+"""The general path: transformers' own forward, what a running batch remembers held in slots."""
 
 from __future__ import annotations
 
@@ -6,23 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .card import StudentError
+from .chunks import TOKENS_A_CALL, Chunk, cuts
 
 _COLUMNS = 128  # storage grows by this many positions
-# What one more call of the model costs, in tokens of the same call: measured, and only a matter of
-# speed. It decides whether rows with many and few tokens to feed share a call.
-_CALL = 32
-_TOKENS_A_CALL = 4096
-_ATTENTION = {"full_attention", "sliding_attention"}
-
-
-@dataclass
-class Chunk:
-    """Tokens to feed to the row in `slot`, whose cache already holds `start` tokens."""
-
-    slot: int
-    start: int
-    tokens: list[int]
 
 
 @dataclass
@@ -31,12 +17,19 @@ class Slots:
 
     A row's token at position p lies in column p + 1 of its slot. Chunks are padded on the left; the
     padding is written to column 0, which nothing ever looks at. The mask is given in full, so the
-    model needs no idea of slots. Architectures that keep more than keys and values are refused.
+    model needs no idea of slots. Where layers keep a running state (linear attention) nothing is
+    padded: only chunks of one length share a call, and every slot has its own state. A peft model
+    is told the adapter of every row.
     """
 
     model: Any
     _view: _View = field(default_factory=lambda: _View())
     _cache: Any = None
+    _states: dict[int, dict[int, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._running = _running_layers(self.model)
+        self.rewinds = not self._running
 
     def feed(self, chunks: Sequence[Chunk]) -> Any:
         """The logits after each chunk's last token: float32, shape (chunks, vocabulary).
@@ -47,41 +40,68 @@ class Slots:
 
         logits: dict[int, Any] = {}
         by_slot = sorted(chunks, key=lambda chunk: chunk.slot)
+        lengths = [len(chunk.tokens) for chunk in chunks]
         with torch.inference_mode():
-            for begin, end in _cuts([len(chunk.tokens) for chunk in chunks]):
+            for begin, end in cuts(lengths) if self.rewinds else cuts(lengths, call=0):
                 parts = [
-                    Chunk(chunk.slot, chunk.start + begin, chunk.tokens[begin:end])
+                    Chunk(chunk.slot, chunk.start + begin, chunk.tokens[begin:end], chunk.adapter)
                     for chunk in by_slot
                     if len(chunk.tokens) > begin
                 ]
-                most = max(1, _TOKENS_A_CALL // (end - begin))
-                for first in range(0, len(parts), most):
-                    some = parts[first : first + most]
+                for some in self._shared(parts, end - begin):
                     logits.update(zip((part.slot for part in some), self._call(some), strict=True))
             return torch.stack([logits[chunk.slot] for chunk in chunks]).float()
 
+    def scores(self, states: Any, tokens: Sequence[int] | None = None) -> Any:
+        """The logits of all tokens or these, shape (states, tokens)."""
+        return states if tokens is None else states[:, list(tokens)]
+
     def copy(self, source: int, target: int, length: int) -> None:
-        """Let the first `length` tokens of one slot be those of another too."""
+        """Let the first `length` tokens of one slot be those of another too.
+
+        A running state is copied whole: there `length` is all that the slot has read.
+        """
         import torch
 
         with torch.inference_mode():
-            for layer in self._cache.layers if self._cache is not None else ():
-                layer.copy(source, target, length)
+            for index, layer in enumerate(self._cache.layers if self._cache is not None else ()):
+                if index in self._running:
+                    self._states[index][target] = self._states[index][source]
+                else:
+                    layer.copy(source, target, length)
 
     def clear(self) -> None:
         """Give the memory back."""
         self._cache = None
+        self._states = {index: {} for index in self._running}
+
+    def _shared(self, parts: list[Chunk], width: int) -> list[list[Chunk]]:
+        """The chunks that one call takes: bounded, and with a running state all begun or none."""
+        most = max(1, TOKENS_A_CALL // width)
+        kinds = [parts]
+        if self._running:
+            kinds = [
+                [part for part in parts if bool(part.start) is begun] for begun in (False, True)
+            ]
+        return [kind[at : at + most] for kind in kinds for at in range(0, len(kind), most)]
 
     def _call(self, chunks: Sequence[Chunk]) -> Any:
         import torch
-        from transformers.cache_utils import Cache
 
         if self._cache is None:
-            self._cache = Cache(layer_class_to_replicate=lambda: _Layer(self._view))  # type: ignore[arg-type]
+            self.clear()
+            self._cache = self._new_cache()
         tokens, positions, columns = _padded(chunks)
         device = self.model.device
-        self._view.show([chunk.slot for chunk in chunks], torch.tensor(columns, device=device))
+        slots = [chunk.slot for chunk in chunks]
+        self._view.show(slots, torch.tensor(columns, device=device))
+        for index in self._running:
+            before = [self._states[index].get(slot) for slot in slots] if chunks[0].start else None
+            _restore(self._cache.layers, index, before)
         position_ids = torch.tensor(positions, device=device)
+        named: dict[str, Any] = {}
+        if hasattr(self.model, "peft_config"):
+            named["adapter_names"] = [chunk.adapter or "__base__" for chunk in chunks]
         output = self.model(
             input_ids=torch.tensor(tokens, device=device),
             attention_mask=_masks(self.model, position_ids, self._view.width),
@@ -89,8 +109,68 @@ class Slots:
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **named,
         )
+        for index in self._running:
+            states = _kept(self._cache.layers[index], len(slots))
+            self._states[index].update(zip(slots, states, strict=True))
         return output.logits[:, -1]
+
+    def _new_cache(self) -> Any:
+        from transformers.cache_utils import Cache, DynamicCache
+
+        if not self._running:
+            return Cache(layer_class_to_replicate=lambda: _Layer(self._view))  # type: ignore[arg-type]
+        layers: list[Any] = DynamicCache(config=self.model.config).layers
+        return Cache(
+            layers=[
+                layer if index in self._running else _Layer(self._view)  # type: ignore[misc]
+                for index, layer in enumerate(layers)
+            ]
+        )
+
+
+def _running_layers(model: Any) -> frozenset[int]:
+    """The layers that keep a running state instead of keys and values."""
+    from transformers.cache_utils import DynamicCache, LinearAttentionCacheLayerMixin
+
+    try:
+        layers = DynamicCache(config=model.config).layers
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return frozenset()
+    linear = (i for i, one in enumerate(layers) if isinstance(one, LinearAttentionCacheLayerMixin))
+    return frozenset(linear)
+
+
+def _restore(layers: list[Any], index: int, states: list[Any] | None) -> None:
+    """A layer that holds these rows' states, one a row, or nothing yet."""
+    import torch
+
+    old = layers[index]
+    new = type(old)(number_of_states=old.number_of_states)
+    for name in ("conv", "recurrent") if states else ():
+        for key in range(new.number_of_states):
+            rows = [state[name, key] for state in states or ()]
+            if rows[0] is not None:
+                getattr(new, f"{name}_states")[key] = torch.stack(rows)
+                getattr(new, f"is_{name}_states_initialized")[key] = True
+            new.has_previous_state[key] = True
+    new.conv_kernel_size = old.conv_kernel_size
+    new.device, new.dtype = old.device, old.dtype
+    layers[index] = new
+
+
+def _kept(layer: Any, count: int) -> list[dict[tuple[str, int], Any]]:
+    """Each row's own states of a layer, as `_restore` takes them."""
+    held = {
+        (name, key): getattr(layer, f"{name}_states")[key]
+        for name in ("conv", "recurrent")
+        for key in range(layer.number_of_states)
+    }
+    return [
+        {key: None if state is None else state[row].clone() for key, state in held.items()}
+        for row in range(count)
+    ]
 
 
 class _View:
@@ -138,42 +218,6 @@ class _Layer:
     def get_seq_length(self, *_: Any) -> int:
         """Never needed: positions and masks are always given."""
         return 0
-
-
-def check_architecture(model: Any) -> None:
-    """Raise StudentError unless the model answers in ragged chunks as it does in one piece.
-
-    Layers that keep a running state (Mamba, linear attention) would take padding into it. What the
-    configuration does not tell, a short run of the model itself does.
-    """
-    import torch
-
-    config = model.config.get_text_config()
-    kind = config.model_type
-    strange = set(getattr(config, "layer_types", None) or ()) - _ATTENTION
-    if strange or getattr(model, "_is_stateful", False):
-        layers = ", ".join(sorted(strange)) or "layers with a running state"
-        raise StudentError(
-            f"a {kind} model has {layers}, which cannot be batched; use another base"
-        )
-    size = int(config.vocab_size)
-    tokens = [(37 * step + 11) % size for step in range(12)]
-    slots = Slots(model)
-    try:
-        with torch.inference_mode():
-            whole = model(torch.tensor([tokens], device=model.device)).logits[0, -1].float()
-        slots.feed([Chunk(0, 0, tokens[:9]), Chunk(1, 0, tokens[:4])])
-        slots.feed([Chunk(0, 9, tokens[9:11]), Chunk(1, 4, tokens[4:11])])
-        pieces = slots.feed([Chunk(0, 11, tokens[11:]), Chunk(1, 11, tokens[11:])])
-    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-        raise StudentError(
-            f"a {kind} model cannot be batched ({error}); use another base"
-        ) from error
-    tolerance = 1e-3 if pieces.dtype == model.dtype else 0.1
-    if not torch.allclose(
-        pieces, whole.expand_as(pieces), rtol=tolerance, atol=tolerance * float(whole.abs().max())
-    ):
-        raise StudentError(f"a {kind} model answers differently in a batch; use another base")
 
 
 def _grown(stored: Any, new: Any, height: int, width: int) -> Any:
@@ -225,23 +269,3 @@ def _masks(model: Any, positions: Any, width: int) -> Any:
 
 def _slides(kinds: Sequence[str]) -> bool:
     return "sliding_attention" in kinds
-
-
-def _cuts(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Where to cut chunks of these lengths so that reading them, cut after cut, costs least.
-
-    A call costs the rows that reach it times its width, and something in itself.
-    """
-    ends = sorted(set(lengths))
-    best: dict[int, tuple[int, int]] = {0: (0, 0)}  # cut: (cost up to it, the cut before it)
-    for end in ends:
-        best[end] = min(
-            (cost + _CALL + (end - begin) * sum(length > begin for length in lengths), begin)
-            for begin, (cost, _) in best.items()
-        )
-    cuts: list[tuple[int, int]] = []
-    end = ends[-1]
-    while end:
-        cuts.append((best[end][1], end))
-        end = best[end][1]
-    return cuts[::-1]
