@@ -84,7 +84,8 @@ def held_by(model: BaseChatModel) -> Form:
 def text_chain(prompt: ChatPromptTemplate, model: BaseChatModel) -> Runnable[dict[str, Any], str]:
     """What the model writes when it is held to no schema, its native reasoning included.
 
-    Raises OutputParserException where it writes nothing.
+    Raises OutputParserException where it writes nothing, is refused, or is cut off: an analysis
+    without its end would let another model guess.
     """
 
     def text_of(message: AIMessage) -> str:

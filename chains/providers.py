@@ -58,6 +58,11 @@ def _served(reference: str, base_url: str | None, key_variable: str | None) -> d
                 f"the base URL of teacher {reference} is no http(s) address; "
                 "give one such as http://127.0.0.1:8000/v1"
             )
+        if parts.username or parts.password:
+            raise TaskError(
+                f"teacher {reference}: the base URL holds a user or password; "
+                "put the key into OPENAI_API_KEY or give key_variable"
+            )
         served["base_url"] = base_url
         local = bool(_LOOPBACK.fullmatch(parts.hostname))
     if key_variable is not None:

@@ -18,6 +18,7 @@ from .task import TaskError, fingerprint
 _SECRET = re.compile(r"key|token$|secret|password|header|auth", re.IGNORECASE)
 _SAMPLING = ("temperature", "top_p", "top_k", "seed", "random_seed", "reasoning_effort")
 _TRANSPORT = re.compile(r"retries$|timeout$", re.IGNORECASE)  # decides no answer
+_ON_ITS_WAY = re.compile(r"Connect|Timeout|Network|Transport")
 _CAUSES = 10
 _URL = re.compile(r"^(\w[\w+.-]*://)(?:[^/?#]*@)?([^?#]*)")
 
@@ -144,28 +145,38 @@ def named_error(error: BaseException, model: BaseChatModel) -> str:
 
 
 def _hint(error: BaseException, model: BaseChatModel) -> str:
-    host, kinds = _host(error, model), " ".join(kind.__name__ for kind in type(error).__mro__)
+    host, kinds = _host(error, model), _kinds(error)
     status = getattr(error, "status_code", None)
     if status in {401, 403}:
         return f"the key in {variable} is refused" if (variable := _key_of(model)) else ""
     if status == 404 and host:
         return f"{host} has no model {model_name(model)}, or nothing at this path"
-    if status is not None or not host:
+    if status is not None or not host or not _ON_ITS_WAY.search(kinds):
         return ""
-    if "Timeout" in kinds:
+    broken = _broken(error)
+    if broken is None and "Timeout" in kinds:
         return f"no answer in time from {host}"
-    return f"the connection to {host} failed{_cause(error)}" if "Connect" in kinds else ""
+    said = " ".join(str(broken or "").split())
+    return f"the connection to {host} failed" + (f" ({said})" if said else "")
 
 
-def _cause(error: BaseException) -> str:
-    """What the operating system says, from the end of the chain of causes."""
-    said, deeper = "", error.__cause__ or error.__context__
+def _kinds(error: BaseException) -> str:
+    return " ".join(kind.__name__ for kind in type(error).__mro__)
+
+
+def _broken(error: BaseException) -> BaseException | None:
+    """What the operating system, or else aiohttp, says of a connection: the first of the causes.
+
+    openai's transport over aiohttp calls it a timeout whatever it was.
+    """
+    found, cause = None, error.__cause__ or error.__context__
     for _ in range(_CAUSES):
-        if deeper is None:
+        if cause is None:
             break
-        said = str(deeper) if isinstance(deeper, OSError) else said
-        deeper = deeper.__cause__ or deeper.__context__
-    return f" ({' '.join(said.split())})" if said else ""
+        broken = isinstance(cause, OSError) or "ClientConnectionError" in _kinds(cause)
+        found = cause if broken and not isinstance(cause, TimeoutError) else found
+        cause = cause.__cause__ or cause.__context__
+    return found
 
 
 def _host(error: BaseException, model: BaseChatModel) -> str:

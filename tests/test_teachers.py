@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from understudy.chains.teachers import (
     output_cap,
     retries_of_its_own,
 )
+from understudy.distill.clients import own_clients
 from understudy.distill.redaction import one_line
 
 
@@ -167,6 +168,11 @@ LINES = [
         r"the base URL of teacher openai:x is no http\(s\) address; give one such as http://.*",
     ),
     ("openai:x", {"base_url": "file:///etc/passwd"}, r"the base URL of .* is no http\(s\) .*"),
+    (
+        "openai:x",
+        {"base_url": "https://user:pass@host.example/v1"},
+        r"teacher openai:x: .* holds a user or password; put the key into OPENAI_API_KEY or .*",
+    ),
     ("openai:x", {"base_url": ""}, r"the base URL of .* is no http\(s\) .*"),
     (
         "openai:x",
@@ -185,6 +191,7 @@ def test_a_teacher_that_cannot_be_had_is_one_line(
     with pytest.raises(TaskError) as refusal:
         load_teacher(reference, task="mood.py", **options)
     assert re.fullmatch(line, str(refusal.value)), str(refusal.value)
+    assert "pass@" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("key", ["gsk_0123456789abcdef", "sk-proj-KEY-0123456789"])
@@ -280,28 +287,41 @@ def test_what_the_sdk_repeats_by_itself_is_known() -> None:
 # --- a call that fails ----------------------------------------------------------------------------
 
 
-def test_an_unreachable_host_is_named() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model = openai(base_url=f"http://user:s3cret@127.0.0.1:{port}/v1", max_retries=0)
-    with pytest.raises(Exception, match="Connection error") as failure:
-        model.invoke("x")
-    line = named_error(failure.value, model)
-    assert line.startswith(f"{failure.type.__name__}: the connection to http://127.0.0.1:{port} ")
-    assert "refused" in line
+@pytest.mark.parametrize("how", ["refused", "dropped", "silent"])
+@pytest.mark.parametrize("over_aiohttp", [False, True])
+def test_a_connection_that_fails_names_its_host_and_how(how: str, over_aiohttp: bool) -> None:
+    says = {
+        "refused": r"failed \(.*\[Errno 111\] Connect call failed .*\)",
+        "dropped": r"failed \(.+\)",
+        "silent": "no answer in time from",
+    }
+
+    async def failed() -> tuple[Exception, ChatOpenAI]:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            if how == "refused":
+                server.close()
+                await server.wait_closed()
+            secret = "" if over_aiohttp else "user:s3cret@"  # which aiohttp refuses
+            url = f"http://{secret}127.0.0.1:{port}/v1"
+            model = openai(base_url=url, max_retries=0, timeout=0.3 if how == "silent" else 5)
+            try:
+                async with own_clients([model] if over_aiohttp else []) as (*ready,):
+                    await (ready or [model])[0].ainvoke("x")
+            except Exception as error:  # noqa: BLE001 - whatever the SDK raises
+                return error, model
+        raise AssertionError("nothing failed")
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if how == "silent":
+            await asyncio.sleep(1)
+        writer.close()
+
+    error, model = asyncio.run(failed())
+    line = named_error(error, model)
+    assert re.search(says[how], line), line
+    assert re.search(r"http://127\.0\.0\.1:\d+", line), line
     assert "s3cret" not in line
-
-
-def test_a_host_that_does_not_answer_in_time_is_named() -> None:
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        model = openai(base_url=f"{url}/v1", max_retries=0, timeout=0.2)
-        with pytest.raises(Exception, match="timed out") as failure:
-            model.invoke("x")
-    assert f": no answer in time from {url}: " in named_error(failure.value, model)
 
 
 class Refused(Exception):
@@ -330,6 +350,9 @@ def test_other_errors_keep_their_words() -> None:
         "Refused: https://host.example has no model gpt-4o, or nothing at this path: no"
     )
     assert named_error(httpx.ConnectError("gone"), openai()) == "ConnectError: gone"
+    failed = TaskError("the tool search raised FileNotFoundError: x; mend the tool")
+    failed.__cause__ = FileNotFoundError("x")
+    assert named_error(failed, model) == f"TaskError: {failed}"
 
 
 @pytest.mark.parametrize(
