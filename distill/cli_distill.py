@@ -47,6 +47,7 @@ def distill(
     limit: options.MostOption = None,
     retry_failed: options.RetryFailedOption = False,
     reuse_labels: options.ReuseOption = None,
+    repeat: options.RepeatOption = None,
     teacher: options.TeacherOption = None,
     base_url: options.BaseUrlOption = None,
     key_variable: options.KeyVariableOption = None,
@@ -83,6 +84,11 @@ def distill(
     from .jobs import Job, limits_of, prices_of
     from .teaching import asked_for
 
+    if repeat is not None and (plan or smoke is not None):
+        fail(
+            "--repeat labels rows twice and says how alike; give it without --plan, --smoke",
+            status=2,
+        )
     say = functools.partial(typer.echo, err=as_json)
     limits = limits_of(
         max_usd=max_usd,
@@ -128,12 +134,15 @@ def distill(
     )
     with open_store(store) as opened, stoppable():
         _import(opened, task, data, split_column, say)
-        asked = _sample_of(job, opened, smoke, twice=False) if smoke else job
+        sample = smoke or repeat
+        asked = _sample_of(job, opened, sample) if sample else job
         if plan:
             _show_plan(asked, opened, as_json)
             return
         with backups(opened, backup_to, backup_minutes):
             ended = _run(asked, opened, say)
+            if repeat and not ended.stopped:
+                ended = _run_again(asked, opened, ended, say)
         if smoke:
             _show_sample(asked, job, opened, say)
         _end(ended, opened, as_json, say)
@@ -157,11 +166,29 @@ def _run(job: Job, store: Store, say: Say) -> Outcome:
         return carry_out(job, store, bars("teacher"))
 
 
-def _sample_of(job: Job, store: Store, count: int, *, twice: bool) -> Job:
+def _run_again(job: Job, store: Store, first: Outcome, say: Say) -> Outcome:
+    """Ask the same rows once more, and say how far the teacher agrees with itself."""
+    from .ceiling import self_agreement
+    from .jobs import carry_out, once_more
+
+    say(first.told(str(store.path)))
+    with row_bars() as bars:
+        ended = carry_out(once_more(job, store), store, bars("teacher again"))
+    agreement = self_agreement(job.task, store, job.run)
+    if agreement and agreement.value is not None:
+        say(
+            f"asked twice, the teacher says the same in {agreement.value:.3f} "
+            f"[{agreement.low:.3f}, {agreement.high:.3f}] of answer parts: "
+            "the ceiling of every agreement with it"
+        )
+    return replace(ended, agreement=agreement)
+
+
+def _sample_of(job: Job, store: Store, count: int) -> Job:
     """The job on that many rows of one split: the one that is named, else the training rows."""
     splits = store.splits(job.task.name)
     named = "train" if "train" in splits else next(iter(splits), None)
-    return replace(job, split=job.split or named, limit=None, sample=count, repeat=twice)
+    return replace(job, split=job.split or named, limit=None, sample=count)
 
 
 def _show_sample(asked: Job, job: Job, store: Store, say: Say) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..chains.teachers import model_name, retries_of_its_own
 from ..store.provenance import terms_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
+from ..store.totals import spent_by
 from .labelling import label
 from .limits import LabellingError, Limits, Stopped
 from .loop import Progress, Rows
@@ -160,14 +161,27 @@ def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outco
     except LabellingError as error:
         raise LabellingError(in_flags(str(error))) from error
     note_terms(store, job.asking.models)
+    reused = (record.attempts == 0 for record in store.iter_records(run.id))
     return outcome(
         store,
         run.id,
         asked=asked,
+        reused=sum(reused) if job.reuse_labels else 0,
         left=job.rows.count(store, run),
         stopped=in_flags(stopped.reason) if stopped else None,
         resume=stopped.resume if stopped else None,
     )
+
+
+def once_more(job: Job, store: Store) -> Job:
+    """The same rows asked a second time, within what the first time has left of the ceilings."""
+    usd, tokens = spent_by(store, job.run.id)
+    limits = replace(
+        job.limits,
+        max_usd=job.limits.max_usd and max(1e-9, job.limits.max_usd - usd),
+        max_tokens=job.limits.max_tokens and max(1, job.limits.max_tokens - tokens),
+    )
+    return replace(job, repeat=True, reuse_labels=None, limits=limits)
 
 
 def sampled(job: Job, store: Store) -> list[tuple[Example, Record]]:

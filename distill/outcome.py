@@ -17,13 +17,15 @@ from .failures import Failure, failures
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A run as it stands. `asked` is how many rows this invocation asked, `left` how many it did
-    not come to; everything else counts earlier invocations, too. `stopped` says at which limit it
-    ended before its end, `resume` when to go on where that is known.
+    """A run as it stands. `asked` is how many rows this invocation asked, `left` how many have no
+    answer yet, `reused` how many have labels that another run bought; sums count earlier
+    invocations, too. `stopped` says at which limit it ended before its end, `resume` when to go on
+    where that is known; `agreement` is the teacher's with itself, where it was asked twice.
     """
 
     totals: RunTotals
     asked: int
+    reused: int = 0
     left: int = 0
     stopped: str | None = None
     resume: datetime.datetime | None = None
@@ -33,17 +35,21 @@ class Outcome:
     def told(self, store: str) -> str:
         """One line for a person."""
         run = self.totals
-        said = [f"{self.asked:,} asked now", f"{run.attempts:,} calls", tokens(run)]
+        said = [f"{self.asked:,} asked now"]
+        said += [f"{self.reused:,} with older labels"] if self.reused else []
+        said += [f"{run.attempts:,} calls", tokens(run)]
         said.append("cost unknown" if run.cost is None else dollars(run.cost))
         rows = f"{run.rows:,} rows in {store}, {run.failed:,} failed"
         return f"teacher {run.model}: {rows}; {', '.join(filter(None, said))}"
 
     def data(self) -> dict[str, Any]:
         """The same as JSON data."""
-        left = {"asked": self.asked, "left": self.left, "stopped": self.stopped}
         return {
             **self.totals.model_dump(),
-            **left,
+            "asked": self.asked,
+            "reused": self.reused,
+            "left": self.left,
+            "stopped": self.stopped,
             "resume": self.resume.isoformat() if self.resume else None,
             "failures": [asdict(failure) for failure in self.failures],
             "agreement": self.agreement.model_dump() if self.agreement else None,
@@ -55,10 +61,10 @@ def outcome(
     run: str,
     *,
     asked: int,
+    reused: int = 0,
     left: int = 0,
     stopped: str | None = None,
     resume: datetime.datetime | None = None,
-    agreement: Score | None = None,
 ) -> Outcome:
     """What the store says of a run."""
     totals = next(found for found in run_totals(store) if found.run == run)
@@ -66,11 +72,11 @@ def outcome(
     return Outcome(
         totals=totals,
         asked=asked,
+        reused=reused,
         left=left,
         stopped=stopped,
         resume=resume,
         failures=tuple(kinds),
-        agreement=agreement,
     )
 
 

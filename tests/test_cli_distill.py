@@ -488,6 +488,42 @@ def test_rows_come_from_standard_input(tmp_path: Path) -> None:
     assert "3 rows in understudy.db" in ended.stdout
 
 
+def test_rows_asked_twice_say_how_far_a_teacher_agrees_with_itself(
+    run: Run, server: Teacher
+) -> None:
+    other = {**GOOD, "f1": {"polaridade": "Positivo", "emocao": "Neutro"}}
+    server.reply = lambda number, asked: other if number > 20 and number % 2 else GOOD
+    words = ["--data", news(30), "--split-column", "split", *asking(server)]
+    status, out, _ = run("--repeat", 20, *words)
+    assert (status, len(server.asked)) == (0, 40)
+    agreement = 1 - 10 / (20 * 3)  # a sentence is one part: polarity and emotion
+    assert re.search(rf"says the same in {agreement:.3f} \[0\.\d+, 0\.\d+\] of answer parts", out)
+    status, out, _ = run("--repeat", 20, "--json", *words)
+    assert len(server.asked) == 40, "what was asked twice is not asked again"
+    assert json.loads(out)["agreement"]["value"] == pytest.approx(agreement)
+    run(*words)
+    assert len(server.asked) == 50, "the first answers teach, the second ones are beside them"
+
+
+def test_rows_asked_twice_stay_within_one_budget(run: Run, server: Teacher) -> None:
+    prices(input=1, output=10, cached_input=0.5)
+    words = ["--data", news(20), "--max-output-tokens", 200, *asking(server)]
+    status, _, error = run("--repeat", 10, "--max-usd", "0.03", "--json", *words)
+    assert (status, "raise --max-usd" in error) == (0, True)
+    assert 10 < len(server.asked) <= 0.03 / 0.0018
+
+
+def test_older_labels_count_where_it_is_said(run: Run, server: Teacher) -> None:
+    run("--data", news(5), *asking(server))
+    with Store("understudy.db") as store:
+        (first,) = store.runs()
+    words = ["--reuse-labels", first.id, *asking(server, model="other")]
+    status, out, _ = run(*words)
+    assert (status, len(server.asked)) == (0, 5)
+    assert f"labels bought with the words {first.id} count for this run, too" in out
+    assert "5 rows in understudy.db, 0 failed; 0 asked now, 5 with older labels, 0 calls" in out
+
+
 # --- how it ends ----------------------------------------------------------------------------------
 
 
