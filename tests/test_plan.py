@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import socket
@@ -30,6 +31,7 @@ from understudy.store import Example, Store, example_id
 
 PRICE = price_per_million("test", input=1, output=4)
 CAP = 50
+MOODS = itertools.cycle(["Medo", "Alegria"])
 
 
 class Counting(BaseChatModel):
@@ -39,6 +41,7 @@ class Counting(BaseChatModel):
     max_tokens: int | None = CAP
     written: int = 40
     misfits: bool = False
+    contrary: bool = False  # never says twice the same
 
     @property
     def _llm_type(self) -> str:
@@ -50,9 +53,9 @@ class Counting(BaseChatModel):
     def _generate(
         self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        mood = "Raiva" if self.misfits else "Medo"
+        mood = "Raiva" if self.misfits else next(MOODS) if self.contrary else "Medo"
         answer = {"reasoning": "so", "mood": mood, "urgent": False}
-        message = AIMessage(content="it is said freely")
+        message = AIMessage(content="x" * self.written)
         if tools := kwargs.get("tools"):
             call = {"name": tools[0]["function"]["name"], "args": answer, "id": "call_1"}
             message = AIMessage(content="", tool_calls=[call])
@@ -178,6 +181,19 @@ def test_a_run_never_uses_more_than_the_plans_most(
     assert made.run == run.id
 
 
+@pytest.mark.parametrize("strategy", ["two_step", "negotiate"])
+def test_the_most_holds_where_a_prompt_holds_what_was_said_before(
+    tiny_task: Task, strategy: str
+) -> None:
+    store, model = filled(":memory:", 3), Counting(max_tokens=5000, written=5000, contrary=True)
+    made = plan(tiny_task, model, store, strategy=strategy, prices=[PRICE], schema_retries=0)
+    run = label(tiny_task, model, store, strategy=strategy, prices=[PRICE], schema_retries=0)
+    records = store.records(run.id)
+    assert sum(record.attempts for record in records) == made.at_most.calls
+    assert made.at_most.input_tokens is not None
+    assert sum(record.input_tokens or 0 for record in records) <= made.at_most.input_tokens
+
+
 def test_the_most_holds_for_rows_that_were_not_sampled(tiny_task: Task) -> None:
     store = filled(":memory:", 3 * SAMPLE, words=40)
     made = plan(tiny_task, Counting(), store, prices=[PRICE], schema_retries=0)
@@ -209,6 +225,14 @@ def test_after_a_smoke_run_the_plan_is_what_was_measured(tiny_task: Task) -> Non
     assert after.hours_by == "measured"
     nothing = plan(tiny_task, model, store, prices=[PRICE])
     assert (nothing.rows, nothing.expected.usd, nothing.at_most.usd) == (0, 0.0, 0.0)
+
+
+def test_a_price_that_changed_since_the_smoke_run_is_the_one_that_counts(tiny_task: Task) -> None:
+    store, model = filled(":memory:", 40), Counting()
+    label(tiny_task, model, store, prices=[PRICE], sample=10)
+    dearer = price_per_million("test", input=10, output=40)
+    before, after = (plan(tiny_task, model, store, prices=[one]) for one in (PRICE, dearer))
+    assert after.expected.usd == pytest.approx(10 * (before.expected.usd or 0))
 
 
 def test_an_unknown_price_is_said_and_is_not_zero(tiny_task: Task) -> None:
@@ -312,6 +336,17 @@ def test_a_sample_counts_every_row_and_holds_the_longest(texts: list[str]) -> No
     assert max(map(row_bytes, rows), default=0) == max(map(row_bytes, found.examples), default=0)
 
 
+@pytest.mark.parametrize("place", [0, 1, 500, 998, 999])
+def test_the_longest_of_many_rows_is_in_the_sample(place: int) -> None:
+    rows = [
+        Example(
+            id=str(n), task="tiny", split="train", inputs={"sentence": "x" * (1 + (n == place))}
+        )
+        for n in range(1000)
+    ]
+    assert rows[place] in sampled(iter(rows)).examples
+
+
 def test_every_row_is_as_likely_to_be_sampled() -> None:
     rows = [
         Example(id=str(n), task="tiny", split="train", inputs={"sentence": "same"})
@@ -345,5 +380,7 @@ def test_what_goes_back_to_a_model_counts_in_the_bound() -> None:
     plain = prompt_bound([HumanMessage("x"), AIMessage("")], {})
     assert prompt_bound([HumanMessage("x"), AIMessage("", tool_calls=[call])], {}) > plain + 200
     assert prompt_bound([HumanMessage("x"), AIMessage("\ud83d")], {}) == plain + 3
+    more = AIMessage("", additional_kwargs={"refusal": "z" * 400})
+    assert prompt_bound([HumanMessage("x"), more], {}) > plain + 400
     blocks = AIMessage([{"type": "text", "text": "y" * 500}])
     assert prompt_bound([HumanMessage("x"), blocks], {}) > plain + 500
