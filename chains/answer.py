@@ -90,11 +90,11 @@ def text_chain(prompt: ChatPromptTemplate, model: BaseChatModel) -> Runnable[dic
 
     def text_of(message: AIMessage) -> str:
         if why := stopped_by(message, output_cap(model)):
-            raise OutputParserException(why, llm_output=str(message.text))
+            raise _misfit(why, str(message.text), again=False)
         message, native = native_reasoning(message)
         text = "\n\n".join(part for part in (native, str(message.text).strip()) if part)
         if not text:
-            raise OutputParserException("the reply is empty", llm_output="")
+            raise _misfit("the reply is empty", "", again=False)
         return text
 
     return prompt | model | RunnableLambda(text_of, name="text")
@@ -255,14 +255,17 @@ def _reader(task: Task, model: BaseChatModel, parse: Parse) -> Callable[[Any], T
                 raise TaskError(said[0][:300] if said else "the reply holds no answer")
             return _thought(task, raw, parsed)
         except TaskError as misfit:
-            if why := stopped_by(raw, output_cap(model)):
-                raise OutputParserException(why, llm_output=text) from misfit
-            reason = str(misfit)
-            raise OutputParserException(
-                reason, observation=reason, llm_output=text, send_to_llm=True
-            ) from misfit
+            why = stopped_by(raw, output_cap(model))
+            raise _misfit(why or str(misfit), text, again=why is None) from misfit
 
     return read
+
+
+def _misfit(reason: str, text: str, *, again: bool) -> OutputParserException:
+    """A reply that is no answer; `again` says whether the model may be asked again."""
+    misfit = OutputParserException(reason, observation=reason, llm_output=text, send_to_llm=again)
+    misfit.args = (reason,)  # without LangChain's address for troubleshooting
+    return misfit
 
 
 def _thought(task: Task, raw: AIMessage, parsed: Any) -> Thought:
