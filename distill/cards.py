@@ -35,6 +35,7 @@ def write_cards(
         answers=task.answers,
         prompt=prompt_words(task.student_prompt),
         answer_schema=task.json_schema(target),
+        reasoning=task.reasoning,
         training=training,
     )
     if not (folder / MODEL_CARD).exists():

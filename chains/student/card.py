@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.json_schema import dereference_refs
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..shape import closed_schema
 from ..task import Target, Task, fingerprint
@@ -30,8 +30,9 @@ class StudentCard(BaseModel):
 
     `base` is "embedded", a hub id or a folder; `base_sha256` that of its safetensors files.
     `words` and `answers` are the task's `student_words` and `answers` fingerprints at training
-    time; `prompt` and `answer_schema` are those words and that schema themselves. `training` holds
-    the facts: rows, epochs, seed, learning rate, losses, seconds, versions.
+    time; `prompt` and `answer_schema` are those words and that schema themselves;
+    `reasoning` names the schema's field for it, also where only labels were learnt. `training`
+    holds the facts: rows, epochs, seed, learning rate, losses, seconds, versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +48,7 @@ class StudentCard(BaseModel):
     answers: str
     prompt: list[dict[str, str]]
     answer_schema: dict[str, Any]
+    reasoning: str | None = None
     training: dict[str, Any] = {}
 
     def check(self, task: Task) -> None:
@@ -61,25 +63,46 @@ class StudentCard(BaseModel):
                     f"{task.name} has {theirs}; train it again or load the task it was trained on"
                 )
 
-    def read_as(self, schema: dict[str, Any] | type) -> dict[str, Any] | type:
-        """What this student's answers are read as where somebody asks for `schema`.
+    def read_as(
+        self, schema: Mapping[str, Any] | type, *, reasoning: str | None = None
+    ) -> dict[str, str]:
+        """What is put into this student's answers where somebody asks for `schema`.
 
-        `schema` itself where it has the shape that was learnt, whatever it is titled. A student
-        that learnt labels only, asked for its task's own class, gives that class with the reasoning
-        None. Raises StudentError, which names both, for any other schema.
+        Nothing where it has the shape that was learnt, whatever it is titled. A schema with one
+        text more than a student of labels writes (the reasoning, as a rule) is served too: without
+        that text where it may be left out, else with `reasoning` in its place. Raises StudentError,
+        which names both, for any other schema.
         """
         asked = _closed(schema)
         if _shape(asked) == _shape(self.answer_schema):
-            return schema
-        unlearnt = _fields(asked) - _fields(self.answer_schema)
-        own = fingerprint(json.dumps(asked)) == self.answers
-        if own and _is_model(schema) and len(unlearnt) == 1:
-            return _silent(schema, unlearnt.pop())
+            return {}
+        for name in _fields(asked) - _fields(self.answer_schema):
+            if self.target == "label" and _shape(_without(asked, name)) == _shape(
+                self.answer_schema
+            ):
+                return self._filled(asked, name, reasoning)
         raise StudentError(
             f"student {self.name} learnt to answer task {self.task} as "
             f"{_described(self.answer_schema)}, not as {_described(asked)}; use "
             f"answer_chain(task, student), or ask for the answer_schema in its {CARD_FILE}"
         )
+
+    def _filled(self, asked: dict[str, Any], name: str, reasoning: str | None) -> dict[str, str]:
+        if name not in asked.get("required", ()):
+            return {}
+        if reasoning is None:
+            raise StudentError(
+                f"student {self.name} learnt labels only, and {asked.get('title', 'this schema')} "
+                f"requires {name}; say with reasoning= what to put there, or train reason_label"
+            )
+        if not _fits(reasoning, asked["properties"][name]):
+            raise StudentError(f"reasoning={reasoning!r} is no text that the field {name} takes")
+        return {name: reasoning}
+
+
+def same_shape(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two schemas allow the same answers, whatever they are titled."""
+    return bool(_shape(_closed(one)) == _shape(_closed(other)))
 
 
 def _is_model(schema: Any) -> bool:
@@ -89,7 +112,9 @@ def _is_model(schema: Any) -> bool:
 def _closed(schema: Any) -> dict[str, Any]:
     """The JSON schema asked for, as a Task writes its own."""
     model = _is_model(schema)
-    asked = schema.model_json_schema() if model else convert_to_json_schema(schema)
+    asked: Any = schema
+    if not isinstance(schema, Mapping):
+        asked = schema.model_json_schema() if model else convert_to_json_schema(schema)
     closed: dict[str, Any] = closed_schema(asked)
     return closed
 
@@ -121,11 +146,17 @@ def _described(schema: dict[str, Any]) -> str:
     return f"{schema.get('title', 'a schema')} {fingerprint(_shape(schema))} ({fields})"
 
 
-def _silent(model: Any, reasoning: str) -> type[BaseModel]:
-    """The user's own class with a reasoning that may be None."""
-    optional: Any = (Union[model.model_fields[reasoning].annotation, None], None)  # noqa: UP007
-    silent: type[BaseModel] = create_model(model.__name__, __base__=model, **{reasoning: optional})
-    return silent
+def _without(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """The schema without one of its fields."""
+    fields = {key: value for key, value in schema["properties"].items() if key != name}
+    required = [key for key in schema.get("required", ()) if key != name]
+    return {**schema, "properties": fields, "required": required}
+
+
+def _fits(text: str, field: dict[str, Any]) -> bool:
+    """Whether `text` is a string of the length that the field takes."""
+    shortest, longest = field.get("minLength", 0), field.get("maxLength", len(text))
+    return field.get("type") == "string" and shortest <= len(text) <= longest
 
 
 def read_card(folder: Path) -> StudentCard:

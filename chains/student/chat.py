@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import get_config_list
 from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
+from .asked import UNHELD, Asked, asked_of
 from .card import StudentCard, StudentError, read_card
-from .confidence import confidences
 from .engine import Engine
+from .engines import another, close_engine, context_of, shared_engine, template_sha256
+from .job import Job
 from .rendering import prompt_ids
-from .row import Answer
-from .schema import label_paths
-from .weights import is_student, merged_model, untuned_model, weights_sha256
+from .reply import Reply
+from .streaming import afollowed, followed
+from .structured import METHODS, both, check_enforceable, parser
+from .tools import callable_tools, openai_tools, parameters, tool_name
+from .turns import learnt_turns, turn_messages
+from .weights import is_student, weights_sha256
 
-_ENGINES: dict[tuple[int, str, str], Engine] = {}
-_LOCK = threading.RLock()
-_OPTIONS = frozenset(("response_format", "temperature", "max_tokens", "seed"))
+_MOST_KEPT = 64  # kinds of calls that a model remembers
 
 
 class ChatStudent(BaseChatModel):
@@ -41,16 +41,26 @@ class ChatStudent(BaseChatModel):
     `model` is a run folder, or a base without an adapter: "embedded", a folder or a hub id. The
     weights are loaded at the first answer and shared by all ChatStudents of this process that name
     them. `temperature` 0 is greedy; `seed` makes other temperatures repeatable. Without
-    `max_tokens` an answer may take what its schema suggests and the context leaves.
+    `max_tokens` an answer may take what its schema suggests and the context leaves. `timeout` is in
+    seconds. `reasoning` is what a student of labels puts where a schema requires a reasoning.
 
-    With a response format the answer is always valid JSON of that schema; the probability of each
-    label is in `response_metadata["confidence"]`. Raises StudentError.
+    A student of one task is always held to the schema it learnt, and any model to a response format
+    or to the tools it may call. With `confidence` the probability of each label is in
+    `response_metadata["confidence"]`. Raises StudentError.
     """
 
-    model: str
+    model_config = ConfigDict(populate_by_name=True)
+
+    model: str = Field(validation_alias=AliasChoices("model", "model_name"))
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: int | None = Field(default=None, gt=0)
+    stop: list[str] | None = Field(
+        default=None, validation_alias=AliasChoices("stop", "stop_sequences")
+    )
     seed: int | None = None
+    timeout: float | None = Field(default=None, gt=0)
+    reasoning: str | None = None
+    confidence: bool = True
     max_batch_size: int = Field(default=64, gt=0)
 
     @cached_property
@@ -68,22 +78,22 @@ class ChatStudent(BaseChatModel):
         """What identifies the weights, base and adapter together."""
         return weights_sha256(self.model)
 
+    @cached_property
+    def _template_sha256(self) -> str:
+        return template_sha256(self.model)
+
+    @cached_property
+    def _turns(self) -> bool:
+        return learnt_turns(self.card)
+
     @property
     def engine(self) -> Engine:
         """The loaded weights; loads them if nobody in this process has."""
-        with _LOCK:
-            if self._key not in _ENGINES:
-                trained = self.card is not None
-                loaded = merged_model(Path(self._key[1])) if trained else untuned_model(self.model)
-                _ENGINES[self._key] = Engine(*loaded, max_batch=self.max_batch_size)
-            return _ENGINES[self._key]
+        return shared_engine(self.model, self.sha256, max_batch=self.max_batch_size)
 
     def close(self) -> None:
         """Free the weights, for every ChatStudent that shares them; the next answer reloads."""
-        with _LOCK:
-            engine = _ENGINES.pop(self._key, None)
-        if engine is not None:
-            engine.close()
+        close_engine(self.model, self.sha256)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -91,28 +101,54 @@ class ChatStudent(BaseChatModel):
         return False
 
     @property
-    def _key(self) -> tuple[int, str, str]:
-        """The process is part of it: a thread does not survive a fork."""
-        folder = Path(self.model).expanduser()
-        where = str(folder.resolve()) if folder.is_dir() else self.model
-        return (os.getpid(), where, self.sha256)
-
-    @property
     def _llm_type(self) -> str:
         return "understudy-student"
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
+        """What an answer depends on: the key of LangChain's caches."""
         return {
             "model": self.model_name,
             "sha256": self.sha256,
+            "template": self._template_sha256,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
+            "stop_sequences": self.stop,
             "seed": self.seed,
+            "reasoning": self.reasoning,
+            "confidence": self.confidence,
         }
 
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        other = self._called(kwargs.get("model"))
+        if other is not self:
+            rest = {name: value for name, value in kwargs.items() if name != "model"}
+            return other._get_invocation_params(stop, **rest)
+        return super()._get_invocation_params(stop, **kwargs)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop, **kwargs)
+        name = str(kwargs.get("model") or self.model_name)
+        return LangSmithParams(**{**params, "ls_provider": "understudy", "ls_model_name": name})
+
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return {"structured_output": True, "tool_calling": False, "text_inputs": True}
+        profile = ModelProfile(
+            name=Path(self.model).name,
+            open_weights=True,
+            text_inputs=True,
+            text_outputs=True,
+            structured_output=True,
+            tool_calling=True,
+            tool_choice=True,
+            tool_call_streaming=True,
+        )
+        context = context_of(self.model)
+        if context is not None:
+            profile["max_input_tokens"] = context
+            profile["max_output_tokens"] = min(self.max_tokens or context, context)
+        return profile
 
     def _generate(
         self,
@@ -121,7 +157,13 @@ class ChatStudent(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return self._result(self._submit(messages, kwargs).result(), stop, kwargs)
+        job = self._job(messages, stop, kwargs)
+        future = job.submit()
+        try:
+            return job.result(future.result())
+        except BaseException:  # an interrupted caller waits no longer, so the row ends
+            future.cancel()
+            raise
 
     async def _agenerate(
         self,
@@ -130,54 +172,87 @@ class ChatStudent(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = await asyncio.wrap_future(self._submit(messages, kwargs))
-        return self._result(answer, stop, kwargs)
+        job = self._job(messages, stop, kwargs)
+        return job.result(await asyncio.wrap_future(job.submit()))
 
-    def _submit(
-        self, messages: Sequence[BaseMessage], options: Mapping[str, Any]
-    ) -> Future[Answer]:
-        unknown = options.keys() - _OPTIONS
-        if unknown:
-            raise StudentError(
-                f"a student does not take {', '.join(sorted(unknown))}; it knows "
-                f"{', '.join(sorted(_OPTIONS))}"
-            )
-        engine = self.engine
-        temperature = options.get("temperature")
-        return engine.submit(
-            prompt_ids(engine.tokenizer, messages),
-            schema=_schema(options),
-            max_tokens=options.get("max_tokens") or self.max_tokens,
-            temperature=self.temperature if temperature is None else temperature,
-            seed=self.seed if options.get("seed") is None else options["seed"],
-        )
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        job = self._job(messages, stop, kwargs)
+        for part in followed(job.submit):
+            for chunk in job.chunks(part):
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
-    def _result(
-        self, answer: Answer, stop: Sequence[str] | None, options: Mapping[str, Any]
-    ) -> ChatResult:
-        schema = _schema(options)
-        about: dict[str, Any] = {
-            "model_name": self.model_name,
-            "model_provider": "understudy",
-            "finish_reason": answer.finish,
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        job = self._job(messages, stop, kwargs)
+        async for part in afollowed(job.submit):
+            for chunk in job.chunks(part):
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _called(self, name: str | None) -> ChatStudent:
+        """This model, or the one of that name that answers in its place."""
+        if name is None or name in (self.model, self.model_name):
+            return self
+        other = self.model_copy(update={"model": another(self.model, name)})
+        for remembered in ("card", "sha256", "_template_sha256", "_turns", "_kept"):
+            other.__dict__.pop(remembered, None)
+        return other
+
+    @cached_property
+    def _kept(self) -> dict[str, Asked]:
+        return {}
+
+    def _asked(self, options: Mapping[str, Any]) -> Asked:
+        """`asked_of` this model; the same for every row of a batch, so it is kept."""
+        given = {"reasoning": self.reasoning} if self.reasoning is not None else {}
+        asked = {**given, **options}
+        held = {name: asked[name] for name in asked if name not in UNHELD}
+        try:
+            key = json.dumps(held)
+        except (TypeError, ValueError):  # tools and formats given as classes
+            return asked_of(self.card, asked, turns=self._turns)
+        if key not in self._kept:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = asked_of(self.card, asked, turns=self._turns)
+        return self._kept[key]
+
+    def _job(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> Job:
+        model = self._called(options.get("model"))
+        asked = model._asked({key: value for key, value in options.items() if value is not None})
+        stops = tuple(end for end in (stop if stop is not None else model.stop) or () if end)
+        engine = model.engine
+        if model._turns or asked.tools:
+            messages = turn_messages(model.card, messages, asked.tools)
+
+        def option(name: str) -> Any:
+            given = options.get(name)
+            return getattr(model, name) if given is None else given
+
+        arguments = {
+            name: option(name) for name in ("max_tokens", "temperature", "seed", "timeout")
         }
-        text = answer.text
-        if schema is None:
-            text = min((text.partition(end)[0] for end in stop or ()), key=len, default=text)
-        else:
-            about["confidence"] = confidences(
-                text, answer.pieces, answer.probabilities, label_paths(schema)
-            )
-        message = AIMessage(
-            content=text,
-            response_metadata=about,
-            usage_metadata={
-                "input_tokens": answer.input_tokens,
-                "output_tokens": answer.output_tokens,
-                "total_tokens": answer.input_tokens + answer.output_tokens,
-            },
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        if asked.grammar is None:
+            arguments["stop"] = stops
+        prompt = prompt_ids(engine.tokenizer, messages)
+        reply = Reply(asked, stops)
+        return Job(model.model_name, model.confidence, asked, reply, engine, prompt, arguments)
 
     def batch(
         self,
@@ -188,11 +263,55 @@ class ChatStudent(BaseChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Like any chat model's; a list reaches the engine as one unless the caller limits it."""
-        configs = get_config_list(config, len(inputs)) if inputs else []
-        if configs and configs[0].get("max_concurrency") is None:
-            # LangChain waits in one thread a row, and its default is a handful of threads.
-            configs[0]["max_concurrency"] = min(len(inputs), 4 * self.max_batch_size)
+        configs = self._wide(config, len(inputs))
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+
+    def batch_as_completed(  # type: ignore[override]
+        self,
+        inputs: Sequence[LanguageModelInput],
+        config: RunnableConfig | Sequence[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> Iterator[tuple[int, AIMessage | Exception]]:
+        """Like any chat model's, and like `batch` in how many rows the engine sees."""
+        configs: Any = self._wide(config, len(inputs))
+        return super().batch_as_completed(  # type: ignore[call-overload,no-any-return]
+            inputs, configs, return_exceptions=return_exceptions, **kwargs
+        )
+
+    def _wide(self, config: Any, count: int) -> list[RunnableConfig]:
+        """LangChain waits in one thread a row, and its default is a handful of threads."""
+        configs = get_config_list(config, count) if count else []
+        if configs and configs[0].get("max_concurrency") is None:
+            configs[0]["max_concurrency"] = min(count, 4 * self.max_batch_size)
+        return configs
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | Any],
+        *,
+        tool_choice: Any = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools that it may call; a call's arguments always fit the tool's schema.
+
+        `tool_choice` is "auto" (None), "none", "any" (or "required", True), a tool's name, or a
+        dict in OpenAI's form. `parallel_tool_calls` allows several calls in one turn: without it a
+        bare base makes one, a student of turns as many as it learnt. `strict` is what always holds.
+        Raises StudentError for tools that this student, or the grammar, cannot do.
+        """
+        told = openai_tools(tools)
+        callable_tools(told, tool_choice)
+        for tool in told:
+            check_enforceable(parameters(tool), f"tool {tool_name(tool)}")
+        if told:
+            kwargs["tools"] = told
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        self._asked(_without_tracing(kwargs))
+        return self.bind(**kwargs)
 
     def with_structured_output(
         self,
@@ -200,29 +319,38 @@ class ChatStudent(BaseChatModel):
         *,
         include_raw: bool = False,
         method: str = "json_schema",
+        strict: bool | None = None,
+        reasoning: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Answers are instances of a pydantic class, or dicts for a JSON schema, and always valid.
+        """Answers are instances of a pydantic class (v2 or v1), else dicts, and always valid.
 
-        `include_raw` gives {"raw", "parsed", "parsing_error"}. The only method is "json_schema":
-        the grammar enforces it. A trained student serves the schema it learnt and refuses others
-        (see StudentCard.read_as); a bare base takes any.
+        `method` is "json_schema", "function_calling" or "json_mode": the grammar enforces the
+        schema in each. `include_raw` gives {"raw", "parsed", "parsing_error"}. A student of one
+        task serves the schema it learnt and refuses others; a student of labels puts `reasoning`
+        where the schema requires one (see StudentCard.read_as). Raises StudentError, also for what
+        no grammar can hold.
         """
-        if method != "json_schema" or kwargs.keys() - {"strict"}:
+        if method not in METHODS or kwargs:
             extra = ", ".join(sorted(kwargs)) or f"method {method}"
-            raise StudentError(f"a student does not take {extra}; use method='json_schema'")
-        if self.card is None:
-            shape = convert_to_json_schema(schema)
+            raise StudentError(f"a student does not take {extra}; methods are {', '.join(METHODS)}")
+        options: dict[str, Any] = {} if reasoning is None else {"reasoning": reasoning}
+        options["ls_structured_output_format"] = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": schema,
+        }
+        if method == "function_calling":
+            name = tool_name(openai_tools([schema])[0])
+            model = self.bind_tools([schema], tool_choice=name, **options)
         else:
-            schema, shape = self.card.read_as(schema), self.card.answer_schema
-        named = {"name": shape.get("title", "answer"), "schema": shape}
-        model = self.bind(
-            response_format={"type": "json_schema", "json_schema": named},
-            ls_structured_output_format={"kwargs": {"method": method}, "schema": shape},
-        )
-        parse = _parser(schema)
-        # One step, not LangChain's parallel map: that one opens threads for every row.
-        return model | RunnableLambda(_both(parse) if include_raw else parse, name="parse")
+            shape = convert_to_json_schema(schema)
+            check_enforceable(shape, shape.get("title", "this schema"))
+            form = {"name": shape.get("title", "answer"), "schema": shape}
+            options["response_format"] = {"type": "json_schema", "json_schema": form}
+            self._asked(_without_tracing(options))
+            model = self.bind(**options)
+        parse = parser(schema)
+        return model | RunnableLambda(both(parse) if include_raw else parse, name="parse")
 
 
 def load_student(folder: str | Path, **options: Any) -> ChatStudent:
@@ -236,52 +364,5 @@ def load_student(folder: str | Path, **options: Any) -> ChatStudent:
     return student
 
 
-def _schema(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The JSON schema in an OpenAI-style response format."""
-    form = options.get("response_format")
-    if form is None or form.get("type") == "text":
-        return None
-    if form.get("type") == "json_object":
-        return {"type": "object"}
-    try:
-        schema = form["json_schema"]["schema"]
-    except (KeyError, TypeError) as error:
-        raise StudentError(
-            "response_format holds no schema; give {'type': 'json_schema', 'json_schema': "
-            "{'name': ..., 'schema': ...}}"
-        ) from error
-    return dict(schema)
-
-
-def _parser(schema: Any) -> Callable[[AIMessage], Any]:
-    def parse(message: AIMessage) -> Any:
-        try:
-            data = json.loads(message.text)
-            if isinstance(schema, type) and issubclass(schema, BaseModel):
-                return schema.model_validate(data)
-        except ValueError as error:  # a validation error is one too
-            raise OutputParserException(str(error), llm_output=message.text) from error
-        return data
-
-    return parse
-
-
-def _both(parse: Callable[[AIMessage], Any]) -> Callable[[AIMessage], dict[str, Any]]:
-    def both(message: AIMessage) -> dict[str, Any]:
-        try:
-            return {"raw": message, "parsed": parse(message), "parsing_error": None}
-        except OutputParserException as error:
-            return {"raw": message, "parsed": None, "parsing_error": error}
-
-    return both
-
-
-def _after_fork() -> None:
-    """A child process has the parent's engines but not their threads, and maybe a held lock."""
-    global _LOCK
-    _LOCK = threading.RLock()
-    _ENGINES.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def _without_tracing(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "ls_structured_output_format"}

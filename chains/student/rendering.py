@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage, ChatMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    ToolMessage,
+)
 
 from .card import StudentError
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
+_UNREAD = frozenset(("tool_use", "tool_call", "tool_call_chunk", "thinking", "reasoning"))
 
 # For a base model that comes without a chat template.
 PLAIN_TEMPLATE = (
@@ -48,15 +56,38 @@ def completion_ids(tokenizer: Any, completion: str) -> list[int]:
 
 
 def template_message(message: BaseMessage) -> dict[str, str]:
-    """A LangChain message as a chat template's: role and text."""
-    blocks = message.content if isinstance(message.content, list) else []
-    strange = [block for block in blocks if isinstance(block, dict) and block.get("type") != "text"]
-    if strange:
-        raise StudentError(f"a student reads text, and a message holds a {strange[0].get('type')}")
+    """A LangChain message as a chat template's: role and text.
+
+    A message that calls tools is the JSON of that turn; a tool's result is told by the user.
+    """
+    text = _text(message)
+    if isinstance(message, ToolMessage):
+        told = "Error" if message.status == "error" else "Result"
+        return {"role": "user", "content": f"{told} of {message.name or 'the tool'}: {text}"}
     if isinstance(message, ChatMessage):
-        role = message.role
-    elif message.type in _ROLES:
-        role = _ROLES[message.type]
-    else:
+        return {"role": message.role, "content": text}
+    if message.type not in _ROLES:
         raise StudentError(f"a student does not read {type(message).__name__}; give it as text")
-    return {"role": role, "content": str(message.text)}
+    if isinstance(message, AIMessage) and message.tool_calls:
+        calls = [{"name": call["name"], "arguments": call["args"]} for call in message.tool_calls]
+        turn = {"text": text, "calls": calls}
+        text = json.dumps(turn, ensure_ascii=False, separators=(",", ":"))
+    return {"role": _ROLES[message.type], "content": text}
+
+
+def _text(message: BaseMessage) -> str:
+    """The text of a message's blocks; calls stand in `tool_calls`, thoughts are left out."""
+    if isinstance(message.content, str):
+        return message.content
+    parts = []
+    for block in message.content:
+        kind = "text" if isinstance(block, str) else block.get("type")
+        if kind == "text":
+            parts.append(block if isinstance(block, str) else block["text"])
+        elif kind == "tool_result" and isinstance(block, dict):
+            result = block.get("content", "")
+            told = result if isinstance(result, str) else _text(HumanMessage(result))
+            parts.append(f"Result of the tool: {told}")
+        elif kind not in _UNREAD:
+            raise StudentError(f"a student reads text, and a message holds a {kind}")
+    return "\n".join(parts)

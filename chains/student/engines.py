@@ -1,0 +1,98 @@
+"""The engines of this process, one for each set of weights, and what a folder says about one."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from .card import CARD_FILE, StudentError, read_card
+from .engine import Engine
+from .weights import EMBEDDED, base_folder, is_student, merged_model, untuned_model
+
+_TEMPLATE_FILES = ("chat_template.jinja", "tokenizer.json", "tokenizer_config.json")
+_ENGINES: dict[tuple[int, str, str], Engine] = {}
+_LOCK = threading.RLock()
+
+Key = tuple[int, str, str]
+
+
+def engine_key(model: str, sha256: str) -> Key:
+    """What tells engines apart. The process is part of it: a thread does not survive a fork."""
+    folder = Path(model).expanduser()
+    return (os.getpid(), str(folder.resolve()) if folder.is_dir() else model, sha256)
+
+
+def shared_engine(model: str, sha256: str, *, max_batch: int) -> Engine:
+    """The loaded weights of a run folder or a base; loads them if nobody in this process has."""
+    key = engine_key(model, sha256)
+    with _LOCK:
+        if key not in _ENGINES:
+            loaded = merged_model(Path(key[1])) if is_student(model) else untuned_model(model)
+            _ENGINES[key] = Engine(*loaded, max_batch=max_batch)
+        return _ENGINES[key]
+
+
+def close_engine(model: str, sha256: str) -> None:
+    """Free the weights, if they are loaded."""
+    with _LOCK:
+        engine = _ENGINES.pop(engine_key(model, sha256), None)
+    if engine is not None:
+        engine.close()
+
+
+def another(model: str, name: str) -> str:
+    """The folder of the model that is called `name` by somebody who uses `model`.
+
+    A path, or the name of a folder beside this one. Raises StudentError where there is none.
+    """
+    beside = Path(model).expanduser().parent / name
+    for folder in (Path(name).expanduser(), beside):
+        if (folder / CARD_FILE).is_file() or (folder / "config.json").is_file():
+            return str(folder)
+    if name == EMBEDDED:
+        return name
+    raise StudentError(f"there is no model {name}, nor a run folder {beside}; name one that exists")
+
+
+def template_sha256(model: str) -> str:
+    """SHA-256 over the files that say how a prompt becomes token ids."""
+    folder = Path(model).expanduser() if is_student(model) else base_folder(model)
+    files = [folder / name for name in _TEMPLATE_FILES if (folder / name).is_file()]
+    return _sha256(tuple((str(file), file.stat().st_mtime_ns) for file in files))
+
+
+def context_of(model: str) -> int | None:
+    """Tokens that a model on this disk takes, prompt and answer together; None: not known."""
+    try:
+        base = read_card(Path(model).expanduser()).base if is_student(model) else model
+        if base != EMBEDDED and not Path(base).expanduser().is_dir():
+            return None  # a hub id: nothing is downloaded to tell
+        config: Any = json.loads((base_folder(base) / "config.json").read_bytes())
+    except (StudentError, ValueError):
+        return None
+    tokens = (config.get("text_config") or config).get("max_position_embeddings")
+    return tokens if isinstance(tokens, int) else None
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(files: tuple[tuple[str, int], ...]) -> str:
+    digest = hashlib.sha256()
+    for file, _ in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def _after_fork() -> None:
+    """A child process has the parent's engines but not their threads, and maybe a held lock."""
+    global _LOCK
+    _LOCK = threading.RLock()
+    _ENGINES.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

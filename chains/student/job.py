@@ -1,0 +1,92 @@
+"""One call of a student on its way: submitted to an engine, read as LangChain's messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from .asked import Asked
+from .confidence import confidences
+from .engine import Engine
+from .reply import Reply
+from .row import Answer
+from .schema import label_paths
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call: what is asked of which model, and how its text is read.
+
+    With `confidence` the answer's labels have one.
+    """
+
+    model_name: str
+    confidence: bool
+    asked: Asked
+    reply: Reply
+    engine: Engine
+    prompt: Sequence[int]
+    arguments: Mapping[str, Any]
+
+    def submit(self, on_text: Callable[[str], None] | None = None) -> Future[Answer]:
+        """Queue the row."""
+        return self.engine.submit(
+            self.prompt, schema=self.asked.grammar, on_text=on_text, **self.arguments
+        )
+
+    def result(self, answer: Answer) -> ChatResult:
+        """The whole answer as LangChain wants it."""
+        self.reply.read(answer.text)
+        self.reply.end()
+        good, bad = self.reply.tool_calls()
+        message = AIMessage(
+            content=self.reply.content,
+            tool_calls=good,
+            invalid_tool_calls=bad,
+            response_metadata=self._about(answer),
+            usage_metadata=_usage(answer),
+        )
+        return ChatResult(
+            generations=[ChatGeneration(message=message)],
+            llm_output={"model_name": self.model_name},
+        )
+
+    def chunks(self, part: str | Answer) -> list[ChatGenerationChunk]:
+        """What a part of the text, or at last the answer, adds to the message."""
+        if isinstance(part, str):
+            messages = self.reply.read(part)
+        else:
+            last = AIMessageChunk(
+                content="",
+                response_metadata=self._about(part),
+                usage_metadata=_usage(part),
+                chunk_position="last",
+            )
+            messages = [*self.reply.end(), last]
+        return [ChatGenerationChunk(message=message) for message in messages]
+
+    def _about(self, answer: Answer) -> dict[str, Any]:
+        about: dict[str, Any] = {
+            "model_name": self.model_name,
+            "model_provider": "understudy",
+            "finish_reason": "tool_calls" if self.reply.calls else answer.finish,
+        }
+        if self.asked.labels is not None and self.confidence:
+            about["confidence"] = confidences(
+                answer.text, answer.pieces, answer.probabilities, label_paths(self.asked.labels)
+            )
+        return about
+
+
+def _usage(answer: Answer) -> UsageMetadata:
+    return UsageMetadata(
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        total_tokens=answer.input_tokens + answer.output_tokens,
+    )

@@ -1,0 +1,88 @@
+"""with_structured_output: schemas checked before anything is asked, messages read as instances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
+from langchain_core.utils.pydantic import is_basemodel_subclass
+
+from .card import StudentError
+from .grammar import json_grammar
+from .schema import closed
+
+METHODS = ("json_schema", "function_calling", "json_mode")
+
+Parse = Callable[[AIMessage], Any]
+
+
+def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
+    """Raise StudentError, which names the field and the keyword, where no grammar can hold it."""
+    from llguidance import LLMatcher
+
+    def problem(shape: Mapping[str, Any]) -> str:
+        definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+        error = LLMatcher.validate_grammar(json_grammar(closed({**definitions, **shape})))
+        return str(error).strip()
+
+    def blame(shape: Mapping[str, Any], path: str) -> str:
+        """The path of the innermost field that cannot be held on its own."""
+        for name, inner in shape.get("properties", {}).items():
+            if isinstance(inner, Mapping) and problem(inner):
+                return blame(inner, f"{path}.{name}" if path else name)
+        return path
+
+    if reason := problem(schema):
+        field = blame(schema, "")
+        where = f"the field {field}" if field else "the schema"
+        raise StudentError(
+            f"{what}: {where} cannot be enforced: {_told(reason)}; write it in another way"
+        )
+
+
+def parser(schema: Any) -> Parse:
+    """Reads a message as an instance of a pydantic class (v2 or v1), else as JSON data.
+
+    The data are the arguments of the first call where there is one, else the content. Raises
+    OutputParserException; a message without either is no answer.
+    """
+
+    def parse(message: AIMessage) -> Any:
+        try:
+            text = _json_of(message)
+            if isinstance(schema, type) and is_basemodel_subclass(schema):
+                read = getattr(schema, "model_validate_json", None) or schema.parse_raw  # type: ignore[attr-defined]
+                return read(text)
+            return json.loads(text)
+        except ValueError as error:  # a validation error of either pydantic is one too
+            raise OutputParserException(str(error), llm_output=message.text) from error
+
+    return parse
+
+
+def both(parse: Parse) -> Callable[[AIMessage], dict[str, Any]]:
+    """`include_raw`: the message, what it says, and the error that stood in the way."""
+
+    def read(message: AIMessage) -> dict[str, Any]:
+        try:
+            return {"raw": message, "parsed": parse(message), "parsing_error": None}
+        except OutputParserException as error:
+            return {"raw": message, "parsed": None, "parsing_error": error}
+
+    return read
+
+
+def _json_of(message: AIMessage) -> str:
+    if message.tool_calls:
+        return json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
+    if message.invalid_tool_calls:
+        return str(message.invalid_tool_calls[0]["args"])
+    return str(message.text)
+
+
+def _told(reason: str) -> str:
+    lines = [line.strip() for line in reason.splitlines()]
+    return next((line for line in lines if line.startswith("error:")), lines[0])

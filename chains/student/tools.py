@@ -1,0 +1,59 @@
+"""The tools of one call: read from any form that LangChain takes, and which may be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from .card import StudentError
+
+Tool = dict[str, Any]
+
+_ANY = ("any", "required", True)
+
+
+def openai_tools(tools: Sequence[Any]) -> list[Tool]:
+    """Tools in OpenAI's form, from functions, LangChain's tools, classes and JSON schemas."""
+    return [convert_to_openai_tool(tool) for tool in tools]
+
+
+def tool_name(tool: Tool) -> str:
+    """What a tool is called by."""
+    return str(tool["function"]["name"])
+
+
+def parameters(tool: Tool) -> Mapping[str, Any]:
+    """The JSON schema of a tool's arguments."""
+    given = tool["function"].get("parameters") or {}
+    return {"type": "object", "properties": {}, **given}
+
+
+def callable_tools(tools: Sequence[Tool], choice: Any) -> tuple[list[Tool], bool]:
+    """The tools that `choice` leaves, and whether one of them has to be called.
+
+    `choice` is None or "auto", "none", "any" or "required" or True, a tool's name, or a dict that
+    holds one. Raises StudentError for a tool that is not there.
+    """
+    if choice in (None, False, "auto"):
+        return list(tools), False
+    if choice == "none":
+        return [], False
+    if isinstance(choice, str | bool) and choice in _ANY:
+        if not tools:
+            raise StudentError("tool_choice asks for a call, and there are no tools; give some")
+        return list(tools), True
+    name = _named(choice)
+    chosen = [tool for tool in tools if tool_name(tool) == name]
+    if not chosen:
+        known = ", ".join(map(tool_name, tools)) or "none"
+        raise StudentError(f"tool_choice {name!r} is not among the tools; they are: {known}")
+    return chosen, True
+
+
+def _named(choice: Any) -> Any:
+    if not isinstance(choice, Mapping):
+        return choice
+    function = choice.get("function")
+    return (function if isinstance(function, Mapping) else choice).get("name")
