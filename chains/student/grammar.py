@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .card import StudentError
-from .labels import Labels
-from .schema import canonical, closed, longest_way_out, room
+from .schema import canonical, closed, label_paths, longest_way_out, room
 
 _LONGEST_PLAN = 4096
 _STRUCTURE = frozenset(b'\\{}[]":,-.')
@@ -25,14 +24,14 @@ class Grammar:
     """A schema compiled for one tokenizer; `start` is copied for each row.
 
     `plan` is the plan from the start, `room` a max_tokens that a sensible answer fits. With more
-    than `caution` tokens left nobody needs a plan; None: always. `labels` are those of a schema.
+    than `caution` tokens left nobody needs a plan; None: always.
     """
 
     start: Any
     plan: tuple[int, ...]
     room: int
     caution: int | None
-    labels: Labels | None
+    labels: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,7 @@ class Compiler:
         )
         self._vocabulary = vocabulary
         self.end = end_tokens[0]
-        self._texts = [self._text(token) for token in range(vocabulary)]
-        self._preference = _preferences(self._texts)
+        self._preference = _preferences(self._tokens, vocabulary)
         self._grammars: dict[str, Grammar] = {}
         self._lock = threading.Lock()
 
@@ -111,11 +109,8 @@ class Compiler:
 
     def bytes(self, tokens: Sequence[int]) -> bytes:
         """What these tokens stand for; special tokens stand for nothing."""
-        return b"".join(self._texts[token] for token in tokens)
-
-    def spelled(self, text: bytes) -> list[int]:
-        """The canonical tokens of a text: those that the tokenizer makes of it."""
-        return list(self._tokens.tokenize_bytes(text))
+        plain = [token for token in tokens if not self._tokens.is_special_token(token)]
+        return bytes(self._tokens.decode_bytes(plain))
 
     def _compiled(self, schema: dict[str, Any]) -> Grammar:
         start, plan = self._started(json_grammar(schema))
@@ -127,7 +122,7 @@ class Compiler:
             plan=tuple(plan),
             room=max(room(schema), 2 * len(plan)) + (caution or 0),
             caution=caution,
-            labels=Labels(schema, self),
+            labels=label_paths(schema),
         )
 
     def _compiled_lark(self, lark: Lark) -> Grammar:
@@ -143,7 +138,7 @@ class Compiler:
             plan=tuple(plan),
             room=max((room(schema) for schema in lark.schemas), default=0) + lark.literal,
             caution=caution,
-            labels=None,
+            labels=frozenset(),
         )
 
     def _started(self, text: str) -> tuple[Any, list[int]]:
@@ -159,11 +154,6 @@ class Compiler:
             raise StudentError("no short answer fits this schema; simplify its patterns")
         return start, plan
 
-    def _text(self, token: int) -> bytes:
-        if self._tokens.is_special_token(token):
-            return b""
-        return bytes(self._tokens.decode_bytes([token]))
-
     def _way_out(self, state: Any) -> int:
         allowed = self.masks([state])[0].nonzero()[0]
         return int(allowed[self._preference[allowed].argmax()])
@@ -178,10 +168,11 @@ def json_grammar(schema: Mapping[str, Any]) -> str:
     )
 
 
-def _preferences(texts: Sequence[bytes]) -> Any:
+def _preferences(tokens: Any, vocabulary: int) -> Any:
     """How well each token leads out of an answer, compared among those that a mask allows."""
     import numpy
 
+    texts = (bytes(tokens.decode_bytes([token])) for token in range(vocabulary))
     return numpy.array([_preference(text) for text in texts], dtype=numpy.float32)
 
 
