@@ -16,30 +16,43 @@ _VARIABLE = (
     (re.compile(r"\b(?:req|msg|chatcmpl|resp|call|run|org|proj)[-_][\w-]{6,}", re.I), "…"),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.I), "…"),
     (re.compile(r"\b0x[0-9a-f]+\b|\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,}\b", re.I), "…"),
-    (re.compile(r"(?<![\w.])\d+(?:[.,:]\d+)*(?:ms|s)?(?!\w)"), "#"),
     # What a model wrote stands behind these words, another text in every row.
     (re.compile(r"((?:invalid json output|could not parse|failed to parse)[^:]*:).*", re.I), r"\1"),
     (re.compile(r" for troubleshooting, visit.*", re.I), ""),
 )
+# Of a host the number stays: it says which server.
+_NUMBER = re.compile(r"(?<![\w.])(?<!//)(?<!\d:)\d+(?:[.,:]\d+)*(?:ms|s)?(?!\w)")
 _STATUS = re.compile(r"\b(?:error code|status(?: code)?|http)\W{0,3}([45]\d\d)\b", re.I)
 _AGAIN = "run again with --retry-failed"
+_THEN = "then --retry-failed"
+_UP = "see that the server answers, then run again"
 _ADVICE = (
-    (r"context.{0,12}length|too long|maximum context|too many tokens", "shorten the row, or a "
-     "--teacher with a longer context; then --retry-failed"),
-    (r"max_?tokens|finish_?reason\W+length|length limit|cut off|truncated", "raise "
-     "--max-output-tokens, then --retry-failed"),
-    (r"refus|content.?filter|content.?policy|safety", "read the row; --retry-failed asks it again, "
-     "another --teacher may answer"),
-    (r"\b401\b|\b403\b|authenticat|api.?key|permission", "check the key in the provider's "
-     "variable, then run again"),
+    (
+        r"context.{0,12}length|too long|maximum context|too many tokens",
+        f"shorten the row, or a --teacher with a longer context; {_THEN}",
+    ),
+    (
+        r"max_?tokens|finish_?reason\W+length|length limit|cut off|truncated",
+        f"a higher --max-output-tokens; {_THEN}",
+    ),
+    (
+        r"(?<!connection )refus|content.?filter|content.?policy|safety",
+        "read the row; --retry-failed asks it again, another --teacher may answer",
+    ),
+    (
+        r"\b401\b|\b403\b|authenticat|api.?key|permission",
+        "check the key in the provider's variable, then run again",
+    ),
     (r"\b429\b|rate.?limit|too many requests|quota", "give --rpm or --tpm, then run again"),
-    (r"timed? ?out|timeout", f"raise --timeout, then {_AGAIN}"),
-    (r"connect|resolve|unreachable|disconnected|reset by peer|\b50[0-9]\b|\b5\d\d\b",
-     "see that the server answers, then run again"),
-    (r"\btool\b.*raised", f"mend the tool, then {_AGAIN}"),
-    (r"outputparser|validation|no answer|no json|schema|empty", "raise --schema-retries or take "
-     "another --teacher, then --retry-failed"),
-)  # fmt: skip
+    (r"\b5\d\d\b|APIResponseValidation|^JSONDecodeError|connection refused", _UP),
+    (r"timed? ?out|timeout|no answer in time", f"a higher --timeout; {_THEN}"),
+    (r"connect|resolve|unreachable|reset by peer", _UP),
+    (r"\btool\b.*raised", f"mend the tool; {_THEN}"),
+    (
+        r"outputparser|validation|no answer|no json|schema|empty",
+        f"more --schema-retries, or another --teacher; {_THEN}",
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +92,11 @@ def failures(records: Iterable[Record], *, most: int = 10) -> list[Failure]:
 def kind_of(error: str) -> str:
     """An error without what differs from row to row: its numbers, ids, and what a model wrote."""
     text = " ".join(error.split())
-    status = _STATUS.search(text)
     for pattern, instead in _VARIABLE:
         text = pattern.sub(instead, text)
-    if status and status.group(1) not in text:  # 429 and 500 are not alike
-        text = f"HTTP {status.group(1)}: {text}"
+    status = _STATUS.search(text)  # 429 and 500 are not alike
+    kept = status.group(1) if status else None
+    text = _NUMBER.sub(lambda found: kept if found.group() == kept else "#", text)
     return printable(text.strip()[:LONGEST])
 
 

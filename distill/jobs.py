@@ -15,14 +15,14 @@ from ..chains.teachers import model_name, retries_of_its_own
 from ..store.provenance import terms_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from ..store.totals import spent_by
+from ..store.totals import run_totals, spent_by
 from .labelling import label
 from .limits import LabellingError, Limits, Stopped
 from .loop import Progress, Rows
 from .outcome import Outcome, outcome
 from .plan import Plan, plan
 from .prices import Price, default_table, find_price
-from .runs import teacher_run
+from .runs import is_repeat, teacher_run
 from .teaching import Asking, in_flags
 from .terms import note_terms, told_terms
 
@@ -124,15 +124,42 @@ def announcements(job: Job, store: Store) -> Iterator[str]:
         yield "LangSmith tracing is on: prompts and answers leave this machine for it, too"
     if job.reuse_labels:
         yield f"labels bought with the words {job.reuse_labels} count for this run, too"
-    run = job.run.id
-    there = len(store.answered(run)) if any(one.id == run for one in store.runs()) else 0
+    yield from _already(job, store)
+
+
+def _already(job: Job, store: Store) -> Iterator[str]:
+    """What is not asked again, and which labels could be taken over that are about to be bought."""
+    run = job.run
+    runs = {one.id: one for one in store.runs(job.task.name, "teacher")}
+    there = len(store.answered(run.id)) if run.id in runs else 0
     if there:
         yield f"{there:,} rows are answered already and are not asked again"
+    if there or job.reuse_labels or job.repeat:
+        return
+    for totals in run_totals(store, job.task.name):
+        other = runs.get(totals.run)
+        if other is None or totals.rows == totals.failed or is_repeat(other):
+            continue
+        if (other.model, other.strategy) == (run.model, run.strategy) and other.id != run.id:
+            words = "the same words" if other.words == run.words else "other words"
+            yield (
+                f"run {other.id} has {totals.rows - totals.failed:,} answers of this model, told "
+                f"{words} with {_differing(other, run)}: --reuse-labels {other.id} takes them over"
+            )
+
+
+def _differing(other: Run, run: Run) -> str:
+    ours, theirs = run.parameters, other.parameters
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return f"other parameters ({', '.join(sorted(names))})" if names else "the same parameters"
 
 
 def planned(job: Job, store: Store) -> Plan:
     """What the job would ask and cost. Raises what `plan` raises."""
-    return plan(job.task, job.asking.models, store, **job.arguments)
+    try:
+        return plan(job.task, job.asking.models, store, **job.arguments)
+    except LabellingError as error:
+        raise LabellingError(in_flags(str(error))) from error
 
 
 def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outcome:

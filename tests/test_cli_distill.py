@@ -513,6 +513,17 @@ def test_rows_asked_twice_stay_within_one_budget(run: Run, server: Teacher) -> N
     assert 10 < len(server.asked) <= 0.03 / 0.0018
 
 
+def test_labels_that_are_about_to_be_bought_again_are_said(run: Run, server: Teacher) -> None:
+    run("--data", news(3), *asking(server))
+    with Store("understudy.db") as store:
+        (first,) = store.runs()
+    _, out, _ = run("--temperature", "0.5", "--limit", "1", *asking(server))
+    assert (
+        f"run {first.id} has 3 answers of this model, told the same words with other parameters "
+        f"(temperature): --reuse-labels {first.id} takes them over"
+    ) in out
+
+
 def test_older_labels_count_where_it_is_said(run: Run, server: Teacher) -> None:
     run("--data", news(5), *asking(server))
     with Store("understudy.db") as store:

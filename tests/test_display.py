@@ -141,7 +141,7 @@ def test_alike_errors_are_one_kind_with_its_first_row_and_what_to_do() -> None:
     rows += [record(n, error="APITimeoutError: Request timed out.") for n in range(4, 6)]
     found = failures(rows)
     assert [(one.rows, one.example) for one in found] == [(3, "e1"), (2, "e4")]
-    assert found[0].why.startswith("HTTP 429: RateLimitError: Error code: # - request …")
+    assert found[0].why.startswith("RateLimitError: Error code: 429 - request …, try in #")
     assert "--rpm" in found[0].advice
     assert "--timeout" in found[1].advice
 
@@ -149,6 +149,29 @@ def test_alike_errors_are_one_kind_with_its_first_row_and_what_to_do() -> None:
 def test_errors_with_other_statuses_are_other_kinds() -> None:
     kinds = {kind_of(f"APIStatusError: Error code: {status} - no") for status in (500, 502, 429)}
     assert len(kinds) == 3
+
+
+def test_a_kind_keeps_which_host_it_was() -> None:
+    kinds = {kind_of(f"APIConnectionError: http://10.0.0.1:{port} after 3.5 s") for port in (1, 2)}
+    assert kinds == {f"APIConnectionError: http://10.0.0.1:{port} after # s" for port in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        ("OutputParserException: the model refused: I cannot help", "read the row"),
+        ("APIConnectionError: connection refused", "the server answers"),
+        ("APIResponseValidationError: invalid for expected schema", "the server answers"),
+        ("OutputParserException: the reply was cut off at its output cap", "--max-output-tokens"),
+        ("TimeoutError: no answer in time from http://h", "--timeout"),
+        ("AuthenticationError: Error code: 401", "the key"),
+        ("OutputParserException: label: Input should be 'a'", "--schema-retries"),
+        ("TaskError: the tool search raised ValueError: x", "mend the tool"),
+        ("ZeroDivisionError: x", "--retry-failed"),
+    ],
+)
+def test_every_kind_says_what_helps(error: str, what: str) -> None:
+    assert what in advice(error)
 
 
 def test_what_a_model_wrote_does_not_make_a_kind_of_every_row() -> None:
