@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 
+from ..chains.replies import completed_reply
 from ..chains.teachers import model_name, named_error, output_cap
 from .bounds import prompt_bound
 from .budget import Budget, BudgetReached, Spend
@@ -22,7 +23,7 @@ from .limits import EndOfRun, LabellingError, Limits, Stopped
 from .pace import Pace
 from .prices import Price, Usage, usage_of
 from .redaction import line_of
-from .troubles import Trouble, backoff, trouble_of, usage_in
+from .troubles import Trouble, backoff, trouble_of
 
 Send: TypeAlias = Callable[[], Awaitable[ChatResult]]
 _BYTES_PER_TOKEN = 4  # of a first guess for the tokens a minute; later ones are what calls used
@@ -98,12 +99,12 @@ class Caller:
             call.ledger.requests += 1
             try:
                 async with asyncio.timeout(self._limits.timeout):
-                    result = await send()
+                    result = await _answered(send)
             except Exception as error:
                 trouble = trouble_of(error)
                 call.ledger.failure = error
                 call.ledger.failure_line = line_of(named_error(error, call.model))
-                await self._failed_call(call, error, trouble)
+                await self._failed_call(call, trouble)
                 if not self._may_go_on(call, trouble, attempt):
                     raise
                 await asyncio.sleep(0 if trouble.wait else backoff(attempt))
@@ -142,7 +143,8 @@ class Caller:
     async def _paid(self, call: Call, usage: Usage | None, guess: int) -> None:
         actual = call.worst
         if usage is None:
-            call.ledger.bought(None, None)
+            free = call.price is not None and call.price.worst(1, 1) == 0
+            call.ledger.bought(None, 0.0 if free else None)
             call.ledger.maybe_bought(usd=actual.usd, tokens=actual.tokens)
         else:
             cost = call.price.cost(usage) if call.price else None
@@ -152,11 +154,8 @@ class Caller:
         if self.budget:
             await self.budget.settle(call.worst, actual)
 
-    async def _failed_call(self, call: Call, error: Exception, trouble: Trouble) -> None:
-        told = usage_in(error)
-        if told is not None:
-            await self._paid(call, told, call.bound // _BYTES_PER_TOKEN)
-        elif trouble.billed:
+    async def _failed_call(self, call: Call, trouble: Trouble) -> None:
+        if trouble.billed:
             call.ledger.maybe_bought(usd=call.worst.usd, tokens=call.worst.tokens)
             if self.budget:
                 await self.budget.settle(call.worst, call.worst)
@@ -180,6 +179,17 @@ class Caller:
             why = f"the last {self._failed} calls of {name} failed, the last: {said}"
             raise EndOfRun(LabellingError(f"{why}; mend that and run again"))
         return attempt < self._limits.retries
+
+
+async def _answered(send: Send) -> ChatResult:
+    """The reply, also where an SDK raises one as an error: a provider has billed it."""
+    try:
+        return await send()
+    except Exception as error:
+        reply = completed_reply(error)
+        if reply is None:
+            raise
+        return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
 def _ledger(run_manager: Any) -> CallLedger:

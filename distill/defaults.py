@@ -20,6 +20,8 @@ EXTRAS = {
     "datasets": "tables",
     "pandas": "tables",
     "pyarrow": "tables",
+    "aiohttp": "teachers",
+    "genai_prices": "prices",
     "psutil": "train",
     "trl": "train",
 }

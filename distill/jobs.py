@@ -35,7 +35,7 @@ _HELD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Which rows are asked (`sample`: so many of each split by chance), how, and within what."""
+    """Which rows are asked (`sample`: so many of all by chance), how, and within what."""
 
     task: Task
     asking: Asking
@@ -211,19 +211,15 @@ def once_more(job: Job, store: Store) -> Job:
     return replace(job, repeat=True, reuse_labels=None, limits=limits)
 
 
-def sampled(job: Job, store: Store) -> list[tuple[Example, Record]]:
-    """The rows of a job with a sample and what was answered to them."""
-    chosen = {
-        example.id: example
-        for split in ([job.split] if job.split else store.splits(job.task.name))
-        for example in heapq.nsmallest(
-            job.sample or 0,
-            store.iter_examples(job.task.name, split=split),
-            key=lambda example: example.id,
-        )
-    }
-    pairs = ((example, store.record(job.run.id, number)) for number, example in chosen.items())
-    return [(example, record) for example, record in pairs if record is not None]
+def rows_of(job: Job, store: Store) -> Iterator[tuple[Example, Record]]:
+    """The rows of a job that is a sample of one split, and what was answered to them."""
+    rows = store.iter_examples(job.task.name, split=job.split, limit=job.limit)
+    if job.sample:
+        rows = iter(heapq.nsmallest(job.sample, rows, key=lambda example: example.id))
+    for example in rows:
+        record = store.record(job.run.id, example.id)
+        if record is not None:
+            yield example, record
 
 
 def _traced() -> bool:

@@ -15,13 +15,13 @@ from ..store.store import Store
 from ..store.totals import spent_by
 from .budget import Budget, Spend
 from .calls import Caller
-from .clients import own_clients
 from .limits import LabellingError, Limits
 from .loop import Progress, Rows, answer_rows, run_coroutine
 from .prices import Price, find_price
 from .reuse import reuse_labels as reuse
 from .runs import ZERO_SHOT, start, teacher_run
 from .terms import note_terms
+from .transport import own_clients
 
 SCHEMA_RETRIES = 2
 

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .prices import Usage
-
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 _FOR_ALL = {401, 402}  # a key, or an account without money: the next row would fare no better
 _NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
@@ -57,18 +55,6 @@ def trouble_of(error: BaseException) -> Trouble:
         if named & _ON_ITS_WAY or isinstance(cause, _NETWORK):
             return Trouble("again", billed=not _never_connected(error))
     return Trouble("row")
-
-
-def usage_in(error: BaseException) -> Usage | None:
-    """What a call used that was answered, and whose answer an SDK throws away as an error.
-
-    The openai package does so with an answer that was cut off or filtered while it parses it.
-    """
-    for cause in _causes(error):
-        told: Any = getattr(getattr(cause, "completion", None), "usage", None)
-        if isinstance(getattr(told, "prompt_tokens", None), int):
-            return Usage(input_tokens=told.prompt_tokens, output_tokens=told.completion_tokens)
-    return None
 
 
 def backoff(attempt: int) -> float:

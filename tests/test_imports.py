@@ -25,9 +25,12 @@ BELOW = {
 # What the extras bring: `pip install understudy` alone has none of it.
 HEAVY = {
     "accelerate",
+    "aiohttp",
     "bitsandbytes",
     "datasets",
     "datasketch",
+    "fastapi",
+    "genai_prices",
     "huggingface_hub",
     "jinja2",
     "langchain",
@@ -49,9 +52,11 @@ HEAVY = {
     "torch",
     "transformers",
     "trl",
+    "uvicorn",
 }
 # Imported although another library is declared: the one named here cannot be without it.
 COMES_WITH = {
+    "openai": "langchain-openai",
     "huggingface_hub": "transformers",
     "markupsafe": "jinja2",
     "safetensors": "transformers",
