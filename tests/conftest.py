@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ.update(  # before anything imports langsmith, huggingface_hub or tokenizers
@@ -159,13 +160,38 @@ def _plain_loop(
             with torch.inference_mode():
                 scores = model(torch.tensor([prompt + written])).logits[0, -1]
             allowed = torch.from_numpy(compiler.masks([state])[0])
+            spelled = _spelled(tokenizer, schema, b"".join(map(_bytes(compiler), written)))
+            if spelled:
+                allowed = torch.zeros_like(allowed).index_fill(0, torch.tensor(spelled), True)
             chances = scores.masked_fill(~allowed, float("-inf")).softmax(-1)
             token = int(chances.argmax())
             share = float(chances[token])
         state.consume_token(token)
         written.append(token)
         shares.append(share)
-    return tuple(compiler.bytes([token]) for token in written), shares
+    return tuple(compiler.text([token]) for token in written), shares
+
+
+def _bytes(compiler: Any) -> Callable[[int], bytes]:
+    return lambda token: compiler.text([token])
+
+
+def _spelled(tokenizer: Any, schema: dict[str, Any], text: bytes) -> list[int]:
+    """The tokens that go on with some class in its own spelling, where `text` ends in a label."""
+    found: dict[int, None] = {}
+    for name, shape in schema.get("properties", {}).items():
+        values = shape.get("enum") or ([True, False] if shape.get("type") == "boolean" else [])
+        _, mark, begun = text.rpartition(f'"{name}":'.encode())
+        for value in values if mark else ():
+            whole = json.dumps(value, ensure_ascii=False)
+            quote = '"' if whole.startswith('"') and begun.startswith(b'"') else ""
+            done = begun.removeprefix(b'"') if quote else begun
+            rest = whole.removeprefix(quote).removesuffix('"')
+            ids = tokenizer(rest, add_special_tokens=False)["input_ids"]
+            for end, token in enumerate(ids):
+                if tokenizer.decode(ids[:end]).encode() == done:
+                    found[token] = None
+    return list(found)
 
 
 def _tiny_tokenizer() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -14,6 +14,7 @@ from .turns import turn_schema
 
 OPTIONS = frozenset(
     (
+        "logprobs",
         "max_tokens",
         "model",
         "parallel_tool_calls",
@@ -39,7 +40,7 @@ class Asked:
 
     `form` says what the text is: "text" the content; "turn" a turn as JSON; "call" the arguments of
     a call of `tool`. `tools` are told in the prompt, `fill` is put into the answer's JSON, `labels`
-    is the schema whose labels have a confidence.
+    is the schema whose labels have a confidence. `logprobs` asks for those of the written tokens.
     """
 
     grammar: Mapping[str, Any] | None = None
@@ -48,9 +49,16 @@ class Asked:
     tool: str = ""
     fill: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] | None = None
+    logprobs: bool = False
 
 
 def asked_of(card: StudentCard | None, options: Mapping[str, Any], *, turns: bool) -> Asked:
+    """`held_as`, and whether log probabilities are asked for."""
+    asked = held_as(card, options, turns=turns)
+    return replace(asked, logprobs=True) if options.get("logprobs") else asked
+
+
+def held_as(card: StudentCard | None, options: Mapping[str, Any], *, turns: bool) -> Asked:
     """What these options ask of the student with this card, None being a bare base.
 
     A bare base and a student of `turns` take any schema and any tools. Another student takes its

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from json import JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
@@ -15,26 +15,25 @@ def confidences(
     text: str,
     pieces: Sequence[bytes],
     probabilities: Sequence[float],
-    paths: Collection[str],
 ) -> dict[str, float]:
-    """The probability of the value at each of `paths` that the JSON answer `text` has.
+    """The probability of every value in the JSON answer `text`, by dotted path.
 
     It is the product over the tokens that touch the value, quotes included, each token's
-    probability being its share among the tokens that the grammar allowed, given all before it. So
-    it is conditional on the reasoning and on the labels written earlier.
+    probability being its share among the tokens that were allowed, given all before it. So it is
+    conditional on the reasoning and on the labels written earlier. Objects have none of their own.
     """
     ends = list(_running_total(len(piece) for piece in pieces))
     starts = [0, *ends[:-1]]
     result = {}
     for path, (first, last) in value_spans(text):
-        if path in paths:
+        if text[first] != "{":
             begin, end = (len(text[:place].encode()) for place in (first, last))
             touching = (
                 probability
                 for left, right, probability in zip(starts, ends, probabilities, strict=True)
                 if left < end and right > begin
             )
-            result[path] = round(math.prod(touching), 6)
+            result[path] = float(f"{math.prod(touching):.6g}")
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import queue
 import random
 import threading
@@ -14,6 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .card import StudentError
+from .choosing import Chooser
 from .chunks import Chunk, Path
 from .grammar import Compiler, Lark
 from .paths import path_for
@@ -36,7 +36,6 @@ class Engine:
         self.tokenizer, self.max_batch = tokenizer, max_batch
         config = model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
-        self.calls = self.rows = 0
         self._model = model
         self._end_tokens = _end_tokens(model, tokenizer)
         self._compiler = Compiler(
@@ -44,10 +43,21 @@ class Engine:
             vocabulary=model.get_output_embeddings().weight.shape[0],
             end_tokens=sorted(self._end_tokens),
         )
+        self._chooser = Chooser(self.path, self._compiler, self._end_tokens, spare=max_batch)
         self._arriving: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
         self._thread.start()
+
+    @property
+    def calls(self) -> int:
+        """Batched calls of the model so far, each a chosen token for every row that it took."""
+        return self._chooser.calls
+
+    @property
+    def rows(self) -> int:
+        """Rows that those calls took, all together."""
+        return self._chooser.rows
 
     def submit(
         self,
@@ -60,12 +70,15 @@ class Engine:
         stop: Sequence[str] = (),
         timeout: float | None = None,
         on_text: Callable[[str], None] | None = None,
+        confidence: bool = True,
+        adapter: str | None = None,
     ) -> Future[Answer]:
         """Queue one row of prompt token ids; the future holds its Answer.
 
         `stop` strings end the text; after `timeout` seconds the future fails with StudentTimeout;
         `on_text` is called from the engine's thread with each new part of the text and must return
-        at once. To cancel the future ends the row, also while it is being written.
+        at once. To cancel the future ends the row, also while it is being written. `confidence` has
+        the probability of every class looked up; the text is the same without.
 
         Raises StudentError at once where the prompt does not fit the context, `max_tokens` is too
         small for any answer of the schema, or the schema cannot be enforced.
@@ -83,6 +96,8 @@ class Engine:
             stop=tuple(end for end in stop if end),
             deadline=None if timeout is None else time.monotonic() + timeout,
             on_text=on_text,
+            confidence=confidence,
+            adapter=adapter,
         )
         self._arriving.put(request)
         return request.future
@@ -103,7 +118,8 @@ class Engine:
             try:
                 self._admit(slots, waiting, rows)
                 self._leave(slots, rows)
-                self._step(slots, rows)
+                if rows:
+                    self._chooser.step(rows)
                 self._leave(slots, rows)
             except Exception as error:  # noqa: BLE001 - it belongs to the rows; the thread lives on
                 _fail([row.request for row in rows], error)
@@ -144,29 +160,6 @@ class Engine:
             request = waiting.popleft()
             rows.append(Row(request, len(rows), self._compiler))
         _share_prefix(slots, rows)
-
-    def _step(self, slots: Path, rows: list[Row]) -> None:
-        """One chosen token for every row, and all that it forces."""
-        import torch
-
-        if not rows:
-            return
-        logits = slots.scores(slots.feed([Chunk(row.slot, row.read, row.pending) for row in rows]))
-        allowed = torch.from_numpy(self._compiler.masks([row.matcher for row in rows]))
-        logits = logits.masked_fill(~allowed.to(logits.device), -math.inf)
-        tokens = logits.argmax(-1).tolist()
-        for index, row in enumerate(rows):
-            if row.request.temperature > 0:
-                tokens[index] = row.sample(logits[index])
-            if tokens[index] not in self._end_tokens:
-                tokens[index] = row.guard(tokens[index])
-        chosen = torch.tensor(tokens, device=logits.device)[:, None]
-        shares = logits.log_softmax(-1).gather(1, chosen).exp().flatten().tolist()
-        for row, token, share in zip(rows, tokens, shares, strict=True):
-            row.skip(len(row.pending))
-            row.write(token, share, end=token in self._end_tokens)
-        self.calls += 1
-        self.rows += len(rows)
 
     def _leave(self, slots: Path, rows: list[Row]) -> None:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""

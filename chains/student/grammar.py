@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .card import StudentError
-from .schema import canonical, closed, label_paths, longest_way_out, room
+from .labels import Labels
+from .schema import canonical, closed, longest_way_out, room
 
 _LONGEST_PLAN = 4096
+_MOST_KEPT = 256  # compiled grammars; a server is asked for any number of them
 _STRUCTURE = frozenset(b'\\{}[]":,-.')
 
 
@@ -24,14 +26,14 @@ class Grammar:
     """A schema compiled for one tokenizer; `start` is copied for each row.
 
     `plan` is the plan from the start, `room` a max_tokens that a sensible answer fits. With more
-    than `caution` tokens left nobody needs a plan; None: always.
+    than `caution` tokens left nobody needs a plan; None: always. `labels` are those of a schema.
     """
 
     start: Any
     plan: tuple[int, ...]
     room: int
     caution: int | None
-    labels: frozenset[str]
+    labels: Labels | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Compiler:
         )
         self._vocabulary = vocabulary
         self.end = end_tokens[0]
-        self._preference = _preferences(self._tokens, vocabulary)
+        self._texts = [self._meaning(token) for token in range(vocabulary)]
+        self._preference = _preferences(self._texts)
         self._grammars: dict[str, Grammar] = {}
         self._lock = threading.Lock()
 
@@ -70,7 +73,10 @@ class Compiler:
                     self._grammars[text] = self._compiled_lark(schema)
                 else:
                     self._grammars[text] = self._compiled(closed(schema))
-            return self._grammars[text]
+            grammar = self._grammars[text] = self._grammars.pop(text)  # the last is the freshest
+            if len(self._grammars) > _MOST_KEPT:
+                del self._grammars[next(iter(self._grammars))]
+            return grammar
 
     def masks(self, matchers: Sequence[Any]) -> Any:
         """The tokens each matcher allows: a boolean array of shape (matchers, vocabulary).
@@ -105,12 +111,15 @@ class Compiler:
 
     def closes(self, token: int) -> bool:
         """Whether the token begins by ending a string, a list, an object or a number."""
-        return self.bytes([token])[:1] in (b'"', b"]", b"}", b",")
+        return self.text([token])[:1] in (b'"', b"]", b"}", b",")
 
-    def bytes(self, tokens: Sequence[int]) -> bytes:
+    def text(self, tokens: Sequence[int]) -> bytes:
         """What these tokens stand for; special tokens stand for nothing."""
-        plain = [token for token in tokens if not self._tokens.is_special_token(token)]
-        return bytes(self._tokens.decode_bytes(plain))
+        return b"".join(self._texts[token] for token in tokens)
+
+    def spelled(self, text: bytes) -> list[int]:
+        """The canonical tokens of a text: those that the tokenizer makes of it."""
+        return list(self._tokens.tokenize_bytes(text))
 
     def _compiled(self, schema: dict[str, Any]) -> Grammar:
         start, plan = self._started(json_grammar(schema))
@@ -122,7 +131,7 @@ class Compiler:
             plan=tuple(plan),
             room=max(room(schema), 2 * len(plan)) + (caution or 0),
             caution=caution,
-            labels=label_paths(schema),
+            labels=Labels(schema, self),
         )
 
     def _compiled_lark(self, lark: Lark) -> Grammar:
@@ -138,7 +147,7 @@ class Compiler:
             plan=tuple(plan),
             room=max((room(schema) for schema in lark.schemas), default=0) + lark.literal,
             caution=caution,
-            labels=frozenset(),
+            labels=None,
         )
 
     def _started(self, text: str) -> tuple[Any, list[int]]:
@@ -154,6 +163,11 @@ class Compiler:
             raise StudentError("no short answer fits this schema; simplify its patterns")
         return start, plan
 
+    def _meaning(self, token: int) -> bytes:
+        if self._tokens.is_special_token(token):
+            return b""
+        return bytes(self._tokens.decode_bytes([token]))
+
     def _way_out(self, state: Any) -> int:
         allowed = self.masks([state])[0].nonzero()[0]
         return int(allowed[self._preference[allowed].argmax()])
@@ -168,11 +182,10 @@ def json_grammar(schema: Mapping[str, Any]) -> str:
     )
 
 
-def _preferences(tokens: Any, vocabulary: int) -> Any:
+def _preferences(texts: Sequence[bytes]) -> Any:
     """How well each token leads out of an answer, compared among those that a mask allows."""
     import numpy
 
-    texts = (bytes(tokens.decode_bytes([token])) for token in range(vocabulary))
     return numpy.array([_preference(text) for text in texts], dtype=numpy.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from .engine import Engine
 from .reply import Reply
 from .row import Answer
 from .schema import label_paths
+
+_IMPOSSIBLE = -9999.0  # OpenAI's log probability of what has none
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,11 @@ class Job:
     def submit(self, on_text: Callable[[str], None] | None = None) -> Future[Answer]:
         """Queue the row."""
         return self.engine.submit(
-            self.prompt, schema=self.asked.grammar, on_text=on_text, **self.arguments
+            self.prompt,
+            schema=self.asked.grammar,
+            on_text=on_text,
+            confidence=self.confidence,
+            **self.arguments,
         )
 
     def result(self, answer: Answer) -> ChatResult:
@@ -78,10 +85,31 @@ class Job:
             "finish_reason": "tool_calls" if self.reply.calls else answer.finish,
         }
         if self.asked.labels is not None and self.confidence:
-            about["confidence"] = confidences(
-                answer.text, answer.pieces, answer.probabilities, label_paths(self.asked.labels)
-            )
+            sure = confidences(answer.text, answer.pieces, answer.probabilities)
+            labels = label_paths(self.asked.labels)
+            about["confidence"] = {path: sure[path] for path in sure if path in labels}
+            about["probabilities"] = dict(answer.classes)
+            about["text_probability"] = {path: sure[path] for path in sure if path not in labels}
+        if self.asked.logprobs:
+            about["logprobs"] = _logprobs(answer)
         return about
+
+
+def _logprobs(answer: Answer) -> dict[str, Any]:
+    """The tokens as they were written, in OpenAI's form: a forced one has a log probability of 0.
+
+    Each is conditional on the tokens before it and on the grammar, which leaves the model fewer.
+    """
+    content = [
+        {
+            "token": piece.decode("utf-8", errors="replace"),
+            "bytes": list(piece),
+            "logprob": math.log(share) if share > 0 else _IMPOSSIBLE,
+            "top_logprobs": [],
+        }
+        for piece, share in zip(answer.pieces, answer.probabilities, strict=True)
+    ]
+    return {"content": content}
 
 
 def _usage(answer: Answer) -> UsageMetadata:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from .card import StudentError, StudentTimeout
 from .grammar import Compiler, Grammar
+from .labels import Prefix, Reader
 from .written import Written
 
 # A row about to reach its limit closes strings and lists this many tokens early, so that what comes
@@ -25,6 +26,7 @@ class Answer:
     `probabilities` holds each token's share among the tokens that the grammar allowed there; it is
     1 for a token that was forced. `finish` is "length" where the limit on tokens made it close.
     Where a stop string ended the answer, `text` ends before it and the other fields do not.
+    `classes` holds, for each label that was written, the probability of every class it might have.
     """
 
     text: str
@@ -33,6 +35,7 @@ class Answer:
     input_tokens: int
     output_tokens: int
     finish: str
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,8 @@ class Request:
     """What one row is asked for: prompt token ids, how its tokens are chosen, and their limit.
 
     `deadline` is a `time.monotonic()`; `on_text` is called from the engine's thread with each new
-    part of the text. A future that is cancelled ends the row at the next token.
+    part of the text. A future that is cancelled ends the row at the next token. `confidence` asks
+    for the probability of every class, `adapter` names the one that answers.
     """
 
     prompt: tuple[int, ...]
@@ -51,6 +55,8 @@ class Request:
     stop: tuple[str, ...] = ()
     deadline: float | None = None
     on_text: Callable[[str], None] | None = None
+    confidence: bool = True
+    adapter: str | None = None
     future: Future[Answer] = field(default_factory=Future)
 
     def dropped(self) -> bool:
@@ -86,8 +92,21 @@ def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, contex
     return min(wanted, context - read)
 
 
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """A fork of the label being written that `row` does not come by: `tokens` lead there."""
+
+    row: Row
+    prefix: Prefix
+    tokens: Prefix
+    options: tuple[int, ...]
+
+
 class Row:
-    """A request while it is written in `slot`; `pending` are the tokens the model has not read."""
+    """A request while it is written in `slot`; `pending` are the tokens the model has not read.
+
+    `options` are the only tokens that may come where a label is written, empty anywhere else.
+    """
 
     def __init__(self, request: Request, slot: int, compiler: Compiler) -> None:
         self.request, self.slot, self._compiler = request, slot, compiler
@@ -102,6 +121,9 @@ class Row:
         self._plan = list(request.grammar.plan) if request.grammar is not None else None
         self._cut = False
         self._generator: Any = None
+        labels = request.grammar.labels if request.grammar is not None else None
+        self._reader = Reader(labels) if labels is not None and labels.classes else None
+        self.options: tuple[int, ...] = ()
         self._force()
 
     @property
@@ -121,6 +143,21 @@ class Row:
             return
         self._append(token, probability)
         self._force()
+
+    def saw(self, shares: Sequence[float], chosen: int) -> list[Aside]:
+        """Note the log-shares of the options; the forks that the row does not come by."""
+        assert self._reader is not None
+        visit = self._reader.saw(shares)
+        here = len(visit.tokens)
+        return [
+            Aside(self, prefix, prefix[here:], visit.choice.following[prefix])
+            for prefix in (visit.unseen(chosen) if self.request.confidence else ())
+        ]
+
+    def saw_aside(self, prefix: Prefix, shares: Sequence[float]) -> None:
+        """Note the log-shares at a fork of the label being written that the row passes by."""
+        assert self._reader is not None
+        self._reader.visits[-1].seen[prefix] = shares
 
     def sample(self, scores: Any) -> int:
         """A token drawn at the request's temperature: the same seed draws the same in any batch."""
@@ -184,7 +221,7 @@ class Row:
                 )
             )
             return
-        pieces = tuple(self._compiler.bytes([token]) for token in self._tokens)
+        pieces = tuple(self._compiler.text([token]) for token in self._tokens)
         self._tell(b"" if self._followed else b"".join(pieces), last=True)
         self.request.succeed(
             Answer(
@@ -194,8 +231,14 @@ class Row:
                 input_tokens=len(self.request.prompt),
                 output_tokens=len(self._tokens),
                 finish=self.finish or "stop",
+                classes=self._classes(),
             )
         )
+
+    def _classes(self) -> dict[str, dict[str, float]]:
+        visits = self._reader.visits if self._reader and self.request.confidence else []
+        shares = [(visit.choice.path, visit.shares()) for visit in reversed(visits)]
+        return {path: found for path, found in reversed(shares) if found is not None}
 
     def _append(self, token: int, probability: float) -> None:
         self._tokens.append(token)
@@ -205,8 +248,10 @@ class Row:
             self._plan = self._plan[1:] if self._plan[:1] == [token] else None
         if self.matcher is not None:
             self.matcher.consume_token(token)
+        if self._reader is not None:
+            self._reader.took(token, self._compiler.text([token]))
         if self._followed:
-            self._tell(self._compiler.bytes([token]))
+            self._tell(self._compiler.text([token]))
 
     def _tell(self, piece: bytes, *, last: bool = False) -> None:
         try:
@@ -216,13 +261,23 @@ class Row:
 
     def _force(self) -> None:
         """Write what the grammar leaves no choice about, without asking the model."""
-        if self.matcher is not None:
-            for token in self.matcher.compute_ff_tokens()[: max(self.left, 0)]:
+        while self.matcher is not None and not self._written.stopped:
+            forced = self.matcher.compute_ff_tokens() or self._only()
+            for token in forced[: max(self.left, 0)]:
                 if not self._written.stopped:
                     self._append(token, 1.0)
+            if not forced or self.left <= 0:
+                break
         if self._written.stopped:
             self.finish = "stop"
         elif self.matcher is not None and self.matcher.is_stopped():
             self.finish = "length" if self._cut else "stop"
         elif self.left <= 0:
             self.finish = "length"
+
+    def _only(self) -> list[int]:
+        """The one token that a label's spelling leaves; looks what `options` there are."""
+        self.options = ()
+        if self._reader is not None and self.matcher is not None and not self.matcher.is_stopped():
+            self.options = self._reader.options(self.matcher)
+        return [self.guard(self.options[0])] if len(self.options) == 1 else []

@@ -56,7 +56,7 @@ def label_paths(schema: Mapping[str, Any]) -> frozenset[str]:
     paths: set[str] = set()
 
     def visit(shape: Mapping[str, Any], path: str) -> None:
-        for part in _alternatives(shape):
+        for part in alternatives(shape):
             if "enum" in part or part.get("type") == "boolean":
                 paths.add(path)
             for name, inner in part.get("properties", {}).items():
@@ -72,12 +72,12 @@ def longest_way_out(schema: Mapping[str, Any]) -> int | None:
     They are those of the longest answer without an avoidable list item or character: whatever is
     open when the writing has to stop is part of one of them.
     """
-    return _largest([_way_out(part) for part in _alternatives(expanded(schema))])
+    return _largest([_way_out(part) for part in alternatives(expanded(schema))])
 
 
 def room(schema: Mapping[str, Any]) -> int:
     """Tokens for an answer of the largest size that the schema suggests, one character a token."""
-    return max(_room(part) for part in _alternatives(expanded(schema)))
+    return max(_room(part) for part in alternatives(expanded(schema)))
 
 
 def _way_out(shape: Shape) -> int | None:
@@ -115,12 +115,12 @@ def _room(shape: Shape) -> int:
     return int(shape.get("maxLength", _UNBOUNDED_TEXT)) + 2
 
 
-def _alternatives(shape: Mapping[str, Any]) -> list[Shape]:
+def alternatives(shape: Mapping[str, Any]) -> list[Shape]:
     """The shapes a value may have: those of anyOf, oneOf and lists of types, each on its own."""
     for keyword in ("anyOf", "oneOf"):
         if shape.get(keyword):
             rest = {key: value for key, value in shape.items() if key != keyword}
-            return [part for one in shape[keyword] for part in _alternatives({**rest, **one})]
+            return [part for one in shape[keyword] for part in alternatives({**rest, **one})]
     if isinstance(shape.get("type"), list):
         return [{**shape, "type": kind} for kind in shape["type"]]
     return [dict(shape)]
