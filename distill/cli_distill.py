@@ -188,14 +188,17 @@ def _sample_of(job: Job, store: Store, count: int) -> Job:
     """The job on that many rows of one split: the one that is named, else the training rows."""
     splits = store.splits(job.task.name)
     named = "train" if "train" in splits else next(iter(splits), None)
-    return replace(job, split=job.split or named, limit=None, sample=count)
+    split = job.split or named
+    if job.limit:  # the job's own rows are the first ones, and the sample is to be of them
+        return replace(job, split=split, limit=min(count, job.limit))
+    return replace(job, split=split, sample=count)
 
 
 def _show_sample(asked: Job, job: Job, store: Store, say: Say) -> None:
-    from .jobs import sampled
+    from .jobs import rows_of
     from .outcome import extrapolated
 
-    pairs = sampled(asked, store)
+    pairs = list(rows_of(asked, store))
     for pair in pairs:
         for line in row_lines(*pair):
             say(line)

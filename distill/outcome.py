@@ -10,7 +10,7 @@ from typing import Any
 
 from ..store.rows import Record, Score
 from ..store.store import Store
-from ..store.totals import RunTotals, run_totals
+from ..store.totals import RunTotals, run_totals, spent_by, unpriced
 from .display import dollars, tokens
 from .failures import Failure, failures
 
@@ -20,11 +20,15 @@ class Outcome:
     """A run as it stands. `asked` is how many rows this invocation asked, `left` how many have no
     answer yet, `reused` how many have labels that another run bought; sums count earlier
     invocations, too. `stopped` says at which limit it ended before its end, `resume` when to go on
-    where that is known; `agreement` is the teacher's with itself, where it was asked twice.
+    where that is known; `unpriced` rows have a cost that nobody knows, and `at_most_usd` counts the
+    worst case of calls that did not say what they used; `agreement` is the teacher's with itself,
+    where it was asked twice.
     """
 
     totals: RunTotals
     asked: int
+    unpriced: int = 0
+    at_most_usd: float = 0.0
     reused: int = 0
     left: int = 0
     stopped: str | None = None
@@ -38,14 +42,25 @@ class Outcome:
         said = [f"{self.asked:,} asked now"]
         said += [f"{self.reused:,} with older labels"] if self.reused else []
         said += [f"{run.attempts:,} calls", tokens(run)]
-        said.append("cost unknown" if run.cost is None else dollars(run.cost))
+        said.append(self._cost())
         rows = f"{run.rows:,} rows in {store}, {run.failed:,} failed"
         return f"teacher {run.model}: {rows}; {', '.join(filter(None, said))}"
+
+    def _cost(self) -> str:
+        cost = self.totals.cost
+        if cost is None:
+            return "cost unknown"
+        if self.unpriced:
+            return f"{dollars(cost)} and the unknown cost of {self.unpriced:,} rows"
+        doubt = f" (at most {dollars(self.at_most_usd)}: some calls did not say)"
+        return dollars(cost) + (doubt if dollars(self.at_most_usd) != dollars(cost) else "")
 
     def data(self) -> dict[str, Any]:
         """The same as JSON data."""
         return {
             **self.totals.model_dump(),
+            "unpriced": self.unpriced,
+            "at_most_usd": self.at_most_usd,
             "asked": self.asked,
             "reused": self.reused,
             "left": self.left,
@@ -72,6 +87,8 @@ def outcome(
     return Outcome(
         totals=totals,
         asked=asked,
+        unpriced=unpriced(store, run),
+        at_most_usd=spent_by(store, run)[0],
         reused=reused,
         left=left,
         stopped=stopped,

@@ -137,3 +137,13 @@ def spent_by(store: Store, run_id: str) -> tuple[float, int]:
         run=run_id,
     )
     return float(row["usd"]), int(row["tokens"])
+
+
+def unpriced(store: Store, run_id: str) -> int:
+    """How many of a run's rows have been asked at a cost that nobody knows."""
+    (row,) = store.connection.read(
+        "select count(*) as n from records "
+        f"where run = {RUN_POSITION} and cost is null and attempts > 0",
+        run=run_id,
+    )
+    return int(row["n"])

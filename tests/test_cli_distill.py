@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -422,6 +423,44 @@ def test_a_smoke_run_shows_its_rows_and_what_the_rest_would_cost(run: Run, serve
     assert len(server.asked) == 100
 
 
+def test_a_smoke_run_of_limited_rows_is_one_of_them(run: Run, server: Teacher) -> None:
+    words = ["--data", news(50), "--split-column", "split", "--limit", 10, *asking(server)]
+    _, out, _ = run("--smoke", 4, *words)
+    assert [line.split()[-1] for line in out.splitlines() if "  f3: " in line] == [
+        f"{n}." for n in range(4)
+    ]
+    assert "6 rows left" in out
+    run(*words)
+    assert len(server.asked) == 10
+
+
+def test_a_sum_that_leaves_something_out_says_so(run: Run, server: Teacher) -> None:
+    run("--data", news(3), "--limit", 2, *asking(server))
+    prices(input=1, output=10, cached_input=0.5)
+    _, out, _ = run(*asking(server))
+    assert out.splitlines()[-1].endswith("$0.0018 and the unknown cost of 2 rows")
+
+
+def test_calls_that_did_not_say_what_they_used_are_counted_at_most(
+    run: Run, server: Teacher
+) -> None:
+    prices(input=1, output=10, cached_input=0.5)
+
+    def late(number: int, asked: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(1.0 if number == 1 else 0)
+        return GOOD
+
+    server.reply = late
+    words = ["--concurrency", 1, "--max-output-tokens", 50, "--max-usd", 1, "--timeout", 0.5]
+    _, out, _ = run("--data", news(2), *words, *asking(server))
+    assert re.search(r"\$0\.0036 \(at most \$0\.00\d+: some calls did not say\)$", out.strip())
+
+
+def test_what_costs_nothing_is_said_to(run: Run) -> None:
+    _, out, _ = run("--task", ORDERS, "--limit", 1)
+    assert out.splitlines()[-1].endswith("4 calls, $0.00")
+
+
 def test_what_a_model_writes_moves_no_terminal(run: Run, server: Teacher) -> None:
     server.reply = lambda number, asked: {**GOOD, "raciocinio": "a\x1b[2J\u202eb\r\nc" + "x" * 5000}
     _, out, error = run("--data", news(2), "--smoke", 1, *asking(server))
@@ -577,7 +616,6 @@ def test_a_run_without_an_answer_ends_with_1(run: Run, server: Teacher) -> None:
 def test_ctrl_c_ends_with_130_and_keeps_what_was_done(tmp_path: Path, server: Teacher) -> None:
     import os
     import signal
-    import time
 
     def slow(number: int, asked: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.1)
