@@ -145,7 +145,8 @@ class Caller:
         if usage is None:
             free = call.price is not None and call.price.worst(1, 1) == 0
             call.ledger.bought(None, 0.0 if free else None)
-            call.ledger.maybe_bought(usd=actual.usd, tokens=actual.tokens)
+            if actual.tokens or not free:
+                call.ledger.maybe_bought(usd=actual.usd, tokens=actual.tokens)
         else:
             cost = call.price.cost(usage) if call.price else None
             actual = Spend(cost or 0.0, usage.input_tokens + usage.output_tokens)

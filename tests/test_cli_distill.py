@@ -593,6 +593,31 @@ def test_a_budget_ends_the_run_cleanly_and_a_larger_one_goes_on(run: Run, server
     assert "50 rows in understudy.db, 0 failed" in out
 
 
+def test_answers_and_calls_that_fail_are_asked_again_as_often_as_is_said(
+    run: Run, server: Teacher
+) -> None:
+    outside = {**GOOD, "f1": {"polaridade": "Ótimo", "emocao": "Neutro"}}
+    server.reply = lambda number, asked: outside if number == 1 else GOOD
+    _, out, _ = run("--data", news(1), "--store", "a.db", *asking(server))
+    assert "1 rows in a.db, 0 failed; 1 asked now, 2 calls" in out
+    server.asked.clear()
+    words = ["--data", "news.csv", "--schema-retries", 0, *asking(server)]
+    _, out, _ = run(*words, "--store", "b.db")
+    assert "1 failed; 1 asked now, 1 calls" in out
+    assert "more --schema-retries" in out
+    server.asked.clear()
+    server.reply = lambda number, asked: (503, {}, {"message": "busy"}) if number == 1 else GOOD
+    _, out, _ = run(*words, "--store", "c.db", "--retries", 0)
+    assert "1 failed; 1 asked now, 1 calls" in out
+
+
+def test_requests_a_minute_are_a_pace(run: Run, server: Teacher) -> None:
+    begun = time.monotonic()
+    run("--data", news(6), "--rpm", 600, *asking(server))
+    assert time.monotonic() - begun > 0.5
+    assert len(server.asked) == 6
+
+
 def test_a_daily_limit_ends_with_75_and_the_time_to_come_back(run: Run, server: Teacher) -> None:
     server.reply = lambda number, asked: (
         (429, {"Retry-After": "3600"}, {"message": "daily limit"}) if number > 2 else GOOD
