@@ -63,7 +63,7 @@ def deltas(message: AIMessage) -> Iterator[dict[str, Any]]:
     parts = getattr(message, "tool_call_chunks", None)
     if parts is None:
         parts = [
-            {**call, "args": json.dumps(call["args"], ensure_ascii=False), "index": index}
+            {**call, "args": _compact(call["args"]), "index": index}
             for index, call in enumerate(message.tool_calls)
         ]
     for part in parts:
@@ -94,6 +94,10 @@ def event(data: Mapping[str, Any] | str) -> bytes:
     return f"data: {text}\n\n".encode()
 
 
+def _compact(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
 def _choice(index: int, message: AIMessage) -> dict[str, Any]:
     said: dict[str, Any] = {
         "role": "assistant",
@@ -107,7 +111,7 @@ def _choice(index: int, message: AIMessage) -> dict[str, Any]:
                 "type": "function",
                 "function": {
                     "name": call["name"],
-                    "arguments": json.dumps(call["args"], ensure_ascii=False),
+                    "arguments": _compact(call["args"]),
                 },
             }
             for call in message.tool_calls

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import json
@@ -193,36 +192,55 @@ def test_a_served_student_answers_its_task_as_it_does_in_process(
     ]
 
 
-def test_requests_at_once_reach_the_model_in_full_batches(
-    served: Served, students: Any, tiny_task: Task
-) -> None:
-    form: Any = formatted(tiny_task.json_schema("reason_label"))
+CLIENT = """
+import asyncio, json, sys
+
+port, form, asks = json.loads(sys.stdin.read())
+
+async def said(ask):
+    asked = {"model": "base", "messages": [{"role": "user", "content": ask}]}
+    body = json.dumps({**asked, "response_format": form}).encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST /v1/chat/completions HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n"
+    head += f"Connection: close\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+    writer.write(head.encode() + body)
+    answer = json.loads((await reader.read()).partition(b"\\r\\n\\r\\n")[2])
+    return answer["choices"][0]["message"]["content"]
+
+async def main():
+    print(json.dumps(await asyncio.gather(*map(said, asks))))
+
+asyncio.run(main())
+"""  # a process of its own, and lean: a client in this one keeps the server from its work
+
+
+def test_requests_at_once_reach_the_model_in_full_batches(served: Served, students: Any) -> None:
+    text = {"type": "string", "minLength": 90, "maxLength": 99}
+    form = formatted({"type": "object", "properties": {"t": text}, "required": ["t"]})
     asks = [f"Frase: as vendas caíram {number} por cento" for number in range(64)]
-    engine = students["tiny-student"].engine
+    served.create(response_format=form)  # its grammar is known
+    engine = students["base"].engine
 
-    async def ask_all() -> list[str]:
-        client = openai.AsyncOpenAI(base_url=served.url, api_key="none", max_retries=0)
-        async with client:
-            answers = await asyncio.gather(
-                *(
-                    client.chat.completions.create(
-                        model="tiny-student",
-                        messages=[{"role": "user", "content": ask}],
-                        response_format=form,
-                    )
-                    for ask in asks
-                )
-            )
-        return [str(answer.choices[0].message.content) for answer in answers]
+    def mean_batch(ask: Any) -> tuple[float, list[str]]:
+        calls, rows = engine.calls, engine.rows
+        texts = ask()
+        return (engine.rows - rows) / (engine.calls - calls), texts
 
-    asyncio.run(ask_all())  # connections and the grammar are ready
-    calls, rows = engine.calls, engine.rows
-    together = asyncio.run(ask_all())
-    mean = (engine.rows - rows) / (engine.calls - calls)
+    def over_http() -> list[str]:
+        command = [sys.executable, "-c", CLIENT]
+        asked = json.dumps([served.port, form, asks])
+        ended = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+        return list(json.loads(ended.stdout))
 
-    alone = students["tiny-student"].batch(asks, response_format=form)
-    assert together == [message.text for message in alone]
-    assert mean > 32
+    def in_this_process() -> list[str]:
+        answers = students["base"].batch(asks, response_format=form)
+        return [message.text for message in answers]
+
+    here, wanted = mean_batch(in_this_process)
+    there, texts = mean_batch(over_http)
+
+    assert texts == wanted
+    assert there > 0.8 * here > 16
 
 
 def test_a_stream_is_the_answer_in_parts(served: Served, tiny_task: Task) -> None:
