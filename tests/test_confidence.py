@@ -31,7 +31,7 @@ class Inner(BaseModel):
 
 class Labelled(BaseModel):
     reasoning: str = Field(max_length=10)
-    word: Literal[WORDS]
+    word: Literal[WORDS]  # type: ignore[valid-type]
     sure: bool
     inner: Inner
     level: Literal[1, 2, 10, 12]

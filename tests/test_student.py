@@ -204,14 +204,15 @@ def test_an_answer_says_who_gave_it_and_what_it_took(student: ChatStudent, tiny_
 
     assert raw.usage_metadata["input_tokens"] == len(prompt)
     assert raw.usage_metadata["output_tokens"] > 5
-    assert {
-        key: raw.response_metadata[key] for key in raw.response_metadata if key != "confidence"
-    } == {
+    about = dict(raw.response_metadata)
+    assert set(about.pop("confidence")) == set(about["probabilities"]) == {"mood", "urgent"}
+    assert set(about.pop("probabilities")["urgent"]) == {"true", "false"}
+    assert set(about.pop("text_probability")) == {"reasoning"}
+    assert about == {
         "model_name": "tiny-student",
         "model_provider": "understudy",
         "finish_reason": "stop",
     }
-    assert set(raw.response_metadata["confidence"]) == {"mood", "urgent"}
 
 
 def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:

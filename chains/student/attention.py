@@ -63,7 +63,7 @@ def grouped(
     """Rows of similar length together: their attention alone is padded.
 
     The arrays give each row's slot, what it has read, its new tokens and where those begin in the
-    packed ones; `of` is the number of heads to a key head, the masks are `like` a tensor in type and
+    packed ones; `of` is the number of heads to a key head, masks are `like` a tensor in type and
     device.
     """
     import numpy

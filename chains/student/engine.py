@@ -31,8 +31,10 @@ class Engine:
     rows they advanced: their ratio is the mean batch.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, max_batch: int = 64) -> None:
-        self.path = path_for(model)
+    def __init__(
+        self, model: Any, tokenizer: Any, *, max_batch: int = 64, path: Path | None = None
+    ) -> None:
+        self.path = path or path_for(model)
         self.tokenizer, self.max_batch = tokenizer, max_batch
         config = model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
