@@ -9,7 +9,7 @@ UNDERSTUDY = .venv/bin/understudy
 PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo distill train evaluate report test types check base clean
+.PHONY: help setup demo distill train evaluate report serve test types check base clean
 
 help:  ## this list
 	@echo 'make TARGET [TASK=path/to/task.py:task] [STORE=app.db] ...'
@@ -49,6 +49,11 @@ evaluate: $(READY)  ## everybody answers the held-out rows (TASK= STORE= RUN="ru
 
 report: $(READY)  ## report/report.html from the store (TASK= STORE=)
 	@$(UNDERSTUDY) report $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"}
+
+serve: $(READY)  ## students behind an OpenAI-compatible address (RUN="runs/a runs/b" PORT=)
+	@set --; \
+	if [ -d "$$RUN" ]; then set -- "$$RUN"; else for folder in $$RUN; do set -- "$$@" "$$folder"; done; fi; \
+	$(UNDERSTUDY) serve "$$@" $${PORT:+--port "$$PORT"}
 
 test: $(READY)  ## the whole suite, offline (PYTEST_ARGS="-k store")
 	@$(PYTEST) $(PYTEST_ARGS)

@@ -51,8 +51,7 @@ def serve_(
             say(f"serving {names} at {address(listening)}{locked} (Ctrl-C stops)")
             run(server, listening)
     except ServeError as error:
-        hint = f" in {api_key_env}" if key is None else ""
-        fail(f"{error}{hint}")
+        fail(str(error))
     say("stopped; what had begun was finished")
 
 

@@ -50,7 +50,10 @@ def listen(host: str, port: int, *, key: str | None) -> socket.socket:
     reached from other machines while there is no key, or one that is easily guessed.
     """
     if not is_loopback(host) and key is None:
-        raise ServeError(f"{host} can be reached from other machines: set an API key first")
+        raise ServeError(
+            f"other machines reach {host}: set an API key first, in the environment variable "
+            "UNDERSTUDY_API_KEY or the one that --api-key-env names"
+        )
     if key is not None and len(key) < SHORTEST_KEY:
         raise ServeError(
             f"the API key is shorter than {SHORTEST_KEY} characters; take a longer one"

@@ -735,7 +735,7 @@ def test_a_signal_ends_the_command_after_what_it_had_begun(tiny_base: Path, numb
 
 def test_the_command_says_in_one_line_why_it_does_not_serve(tiny_student: Path) -> None:
     for arguments, reason in (
-        (["--host", "0.0.0.0", str(tiny_student)], "set an API key first in UNDERSTUDY_API_KEY"),
+        (["--host", "0.0.0.0", str(tiny_student)], "set an API key first"),
         (["--api-key-env", "NO_SUCH", str(tiny_student)], "NO_SUCH is not set"),
         ([str(tiny_student), str(tiny_student), "--port", "0"], "two students are called"),
         (["./no/such/run", "--port", "0"], "there is no such folder"),
