@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..chains.student.chat import ChatStudent
 
 SHORTEST_KEY = 16  # characters
+_LIKE_A_KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
 
 def load_served(references: Sequence[str]) -> dict[str, ChatStudent]:
@@ -54,8 +56,10 @@ def listen(host: str, port: int, *, key: str | None) -> socket.socket:
             f"other machines reach {host}: set an API key first, in the environment variable "
             "UNDERSTUDY_API_KEY or the one that --api-key-env names"
         )
-    if key is not None and len(key) < SHORTEST_KEY:
+    if key is not None and not _LIKE_A_KEY.fullmatch(key):
         raise ServeError(
+            f"an API key has at least {SHORTEST_KEY} characters, ASCII and no spaces; set another"
+        )
             f"the API key is shorter than {SHORTEST_KEY} characters; take a longer one"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

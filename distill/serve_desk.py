@@ -32,7 +32,7 @@ class Desk:
         self, students: Mapping[str, ChatStudent], *, rehearsal: Rehearsal, limits: Limits
     ) -> None:
         self.students, self.rehearsal, self.limits = students, rehearsal, limits
-        self.metrics = Metrics({name: one.engine for name, one in students.items()}, self._taken)
+        self.metrics = Metrics(students, self._taken)
         self._rows = 0
 
     def student(self, name: str) -> ChatStudent:

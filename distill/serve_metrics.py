@@ -12,10 +12,10 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 class Metrics:
     """Requests, tokens and batches of one server, in a registry of its own.
 
-    `engines` maps each model's name to its engine, `rows` tells how many rows wait or are written.
+    `students` are those served, by name; `rows` tells how many rows wait or are written.
     """
 
-    def __init__(self, engines: Mapping[str, Any], rows: Callable[[], int]) -> None:
+    def __init__(self, students: Mapping[str, Any], rows: Callable[[], int]) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._registry = CollectorRegistry()
@@ -41,7 +41,7 @@ class Metrics:
         Gauge(
             "understudy_rows", "Answers being written or waiting for it", registry=self._registry
         ).set_function(rows)
-        self._registry.register(_Engines(engines))
+        self._registry.register(_Engines(students))
 
     def saw(self, path: str, status: int, seconds: float) -> None:
         """Count a request; paths that are no route are one, or strangers would fill the memory."""
@@ -64,8 +64,8 @@ class Metrics:
 class _Engines:
     """What the engines count themselves, read when it is asked for."""
 
-    def __init__(self, engines: Mapping[str, Any]) -> None:
-        self._engines = engines
+    def __init__(self, students: Mapping[str, Any]) -> None:
+        self._students = students
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily
@@ -75,6 +75,6 @@ class _Engines:
             ("rows", "Rows that those steps advanced; by the calls: the mean batch"),
         ):
             family = CounterMetricFamily(f"understudy_model_{name}", told, labels=["model"])
-            for model, engine in self._engines.items():
-                family.add_metric([model], getattr(engine, name))
+            for model, student in self._students.items():
+                family.add_metric([model], getattr(student.engine, name))
             yield family

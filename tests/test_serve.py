@@ -20,6 +20,8 @@ from typing import Any
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
 from prometheus_client.parser import text_string_to_metric_families
@@ -34,7 +36,7 @@ from understudy.distill.serve import (
     student_server,
 )
 from understudy.distill.serve_limits import Limits, Refusal, ServeError
-from understudy.distill.serve_requests import ChatRequest, read_request
+from understudy.distill.serve_requests import ChatRequest, chat_messages, read_request
 from understudy.distill.serve_schema import check_schema
 
 NO_KEY = SecretStr("none")
@@ -170,8 +172,9 @@ def test_the_official_client_parses_a_pydantic_class(served: Served, tiny_task: 
     assert isinstance(parsed.choices[0].message.parsed, tiny_task.schema)
 
 
+@pytest.mark.parametrize("profile", [{"structured_output": True}, None])
 def test_a_served_student_answers_its_task_as_it_does_in_process(
-    served: Served, students: Any, tiny_task: Task
+    served: Served, students: Any, tiny_task: Task, profile: Any
 ) -> None:
     student = students["tiny-student"]
     rows = [{"sentence": f"as vendas caíram {number} por cento"} for number in range(6)]
@@ -179,7 +182,7 @@ def test_a_served_student_answers_its_task_as_it_does_in_process(
         model="tiny-student",
         base_url=served.url,
         api_key=NO_KEY,
-        profile={"structured_output": True},
+        profile=profile,  # None: LangChain knows no such model, and calls a tool
     )
 
     there = answer_chain(
@@ -336,6 +339,13 @@ def test_a_student_is_served_under_its_teachers_name(tiny_student: Path, tiny_ba
         load_served([str(tiny_student), str(tiny_student)])
 
 
+def test_the_api_describes_itself(served: Served) -> None:
+    told = json.loads(served.send("GET", "/openapi.json")[2])
+    body = told["paths"]["/v1/chat/completions"]["post"]["requestBody"]
+    fields = body["content"]["application/json"]["schema"]["properties"]
+    assert fields.keys() == ChatRequest.model_fields.keys()
+
+
 # ---- what is refused
 
 MALFORMED = [
@@ -416,6 +426,40 @@ def test_what_only_concerns_the_hosted_service_is_accepted() -> None:
     asked = read_request(json.dumps(body).encode(), Limits())
     assert asked.options == {}
     assert set(ChatRequest.model_fields) > body.keys()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(sorted(ChatRequest.model_fields)) | st.text(max_size=3), inner
+            )
+        ),
+    )
+)
+def test_any_json_is_a_request_or_refused(data: Any) -> None:
+    for body in (data, {"model": "m", "messages": MESSAGE, **(data if type(data) is dict else {})}):
+        with contextlib.suppress(Refusal):
+            assert chat_messages(read_request(json.dumps(body).encode(), Limits()))
+
+
+SCHEMA_WORDS = ["$ref", "$defs", "anyOf", "allOf", "type", "properties", "items", "enum", "const"]
+
+
+@given(
+    st.recursive(
+        st.sampled_from(["#", "#/$defs/a", "object", "x"]) | st.integers(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(SCHEMA_WORDS), inner, max_size=4)
+        ),
+    )
+)
+def test_any_schema_is_measured(data: Any) -> None:
+    with contextlib.suppress(Refusal):
+        assert json.loads(check_schema({"properties": data}, Limits(), where="x"))
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -563,6 +607,7 @@ def test_without_the_key_only_health_is_answered(students: Any, caplog: Any) -> 
                 assert (code, told["www-authenticate"]) == (401, "Bearer")
                 assert json.loads(body)["error"]["code"] == "invalid_api_key"
                 assert KEY.encode() not in body
+        assert locked.send("GET", "/openapi.json")[0] == 401
         with locked.openai(KEY) as client:
             assert [model.id for model in client.models.list()] == ["tiny-student", "base"]
         with locked.openai("wrong") as client, pytest.raises(openai.AuthenticationError):
@@ -574,8 +619,9 @@ def test_an_address_that_others_reach_needs_a_key() -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
         with pytest.raises(ServeError, match="set an API key first"):
             listen(host, 0, key=None)
-    with pytest.raises(ServeError, match="shorter than 16"):
-        listen("127.0.0.1", 0, key="short")
+    for poor in ("short", "chave com espaços 123", "é" * 20, ""):
+        with pytest.raises(ServeError, match="at least 16 characters"):
+            listen("127.0.0.1", 0, key=poor)
     with listen("0.0.0.0", 0, key=KEY) as listening:
         assert address(listening).startswith("http://127.0.0.1:")
         with pytest.raises(ServeError, match="give another --port"):
@@ -706,6 +752,7 @@ def started(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str],
     return process, found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_after_what_it_had_begun(tiny_base: Path, number: int) -> None:
     process, url = started(f"base={tiny_base}", "--port", "0", UNDERSTUDY_API_KEY=KEY)
