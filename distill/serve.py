@@ -60,8 +60,6 @@ def listen(host: str, port: int, *, key: str | None) -> socket.socket:
         raise ServeError(
             f"an API key has at least {SHORTEST_KEY} characters, ASCII and no spaces; set another"
         )
-            f"the API key is shorter than {SHORTEST_KEY} characters; take a longer one"
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
