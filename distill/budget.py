@@ -28,10 +28,11 @@ class Spend:
 
 @dataclass
 class Allowance:
-    """What is set aside for the calls that one row has yet to make."""
+    """What is set aside for the calls that one row has yet to make; none where it is over."""
 
     kept: Spend = Spend()
     opened: bool = False
+    over: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -56,6 +57,8 @@ class Budget:
     async def draw(self, allowance: Allowance, worst: Spend) -> None:
         """Set the worst case of one call aside. Raises BudgetReached."""
         async with allowance.lock:
+            if allowance.over:  # a call beside others of the row, one of which has ended it
+                raise BudgetReached
             if not allowance.opened:
                 await self._open_row(allowance, worst.times(self._calls))
             lacking = Spend(
@@ -63,7 +66,7 @@ class Budget:
                 max(0, worst.tokens - allowance.kept.tokens),
             )
             if lacking != Spend():
-                await self._extend(lacking)
+                await self._extend(allowance, lacking)
             allowance.kept += lacking - worst
 
     async def settle(self, worst: Spend, actual: Spend) -> None:
@@ -76,8 +79,13 @@ class Budget:
         """The call cost nothing; the row may make another in its place."""
         allowance.kept += worst
 
+    async def end(self, allowance: Allowance) -> None:
+        """The row makes no more calls; those that wait for money give up."""
+        allowance.over = True
+        await self._tell()
+
     async def close(self, allowance: Allowance) -> None:
-        """The row is over."""
+        """The row is over, and so are all its calls."""
         if allowance.opened:
             self._aside -= allowance.kept
             self._open -= 1
@@ -93,13 +101,13 @@ class Budget:
             self._open += 1
         allowance.opened, allowance.kept = True, wanted
 
-    async def _extend(self, lacking: Spend) -> None:
+    async def _extend(self, allowance: Allowance, lacking: Spend) -> None:
         """More than was set aside: a longer prompt, or an answer that has to be asked for again."""
         async with self._changed:
             self._stuck += 1
             try:
                 while not self._fits(lacking):
-                    if self._stuck >= self._open:  # nobody is left who could give something back
+                    if allowance.over or self._stuck >= self._open:  # nobody gives any back
                         raise BudgetReached
                     await self._changed.wait()
                 self._aside += lacking

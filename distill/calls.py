@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ..chains.replies import completed_reply
+from ..chains.task import NoMoreCalls
 from ..chains.teachers import model_name, named_error, output_cap
 from .bounds import prompt_bound
 from .budget import Budget, BudgetReached, Spend
@@ -93,8 +94,14 @@ class Caller:
 
     async def send(self, call: Call, send: Send) -> ChatResult:
         """The reply to one call. Raises what the provider raises, and EndOfRun."""
+        with call.ledger.call():
+            return await self._send(call, send)
+
+    async def _send(self, call: Call, send: Send) -> ChatResult:
         for attempt in itertools.count():
             await self._draw(call)
+            if call.ledger.allowance.over:
+                raise NoMoreCalls("the row is over")
             guess = await self._pace.turn(call.bound // _BYTES_PER_TOKEN)
             call.ledger.requests += 1
             try:
@@ -115,7 +122,11 @@ class Caller:
         raise AssertionError("unreachable")
 
     async def close(self, ledger: CallLedger) -> None:
-        """The ledger's row is over."""
+        """The ledger's row is over: calls of it that are still on their way belong to its cost."""
+        ledger.allowance.over = True
+        if self.budget:
+            await self.budget.end(ledger.allowance)
+        await ledger.idle()
         if self.budget:
             await self.budget.close(ledger.allowance)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -29,6 +32,8 @@ class CallLedger(BaseCallbackHandler):
         self.governed = governed
         self.replies: list[AIMessage] = []
         self.requests = 0
+        self.sending = 0  # calls that are not over yet
+        self._idle = asyncio.Event()
         self.usages: list[Usage] = []
         self.cost: float | None = 0.0 if priced else None
         self.unreported = 0  # calls that may have been billed and do not say so
@@ -44,6 +49,23 @@ class CallLedger(BaseCallbackHandler):
                     generation.message, AIMessage
                 ):
                     self.replies.append(generation.message)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """For as long as a call may cost something."""
+        self.sending += 1
+        try:
+            yield
+        finally:
+            self.sending -= 1
+            if not self.sending:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Until no call is on its way: one of several side by side may have ended the row."""
+        while self.sending:
+            self._idle.clear()
+            await self._idle.wait()
 
     def bought(self, usage: Usage | None, cost: float | None) -> None:
         """A call that was answered; None where it does not say what it used or has no price."""

@@ -185,6 +185,7 @@ class _Loop:
         caller, start = self.caller, time.perf_counter()
         ledger = caller.ledger() if caller else CallLedger()
         fields: dict[str, Any] = {}
+        ended = False
         try:
             thought = await self.chain.ainvoke(
                 dict(example.inputs), {**self.config, "callbacks": [ledger]}
@@ -192,15 +193,17 @@ class _Loop:
             fields = thought_fields(self.task, thought)
         except EndOfRun as end:
             self.stopped = self.stopped or end.error
-            if not ledger.requests:
-                return None
-            ledger.replies.clear()  # the row has no answer of its own: it is asked again
+            ended = True
             fields = {"error": f"the run ended first: {one_line(end.error)}"[:300]}
         except Exception as error:  # noqa: BLE001 - whatever a provider raises is this row's record
             fields = {"error": ledger.told(error)}
         finally:
             if caller:
                 await caller.close(ledger)
+        if ended and not ledger.requests:
+            return None
+        if ended:
+            ledger.replies.clear()  # the row has no answer of its own: it is asked again
         details = {**(fields.pop("details", None) or {}), **ledger.unreported_facts()}
         return Record(
             run=self.run.id,
