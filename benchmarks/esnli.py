@@ -23,7 +23,7 @@ from typing import Any, Literal
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
-from understudy.chains.task import TARGETS, Task
+from understudy.chains.task import Task
 from understudy.distill.results import Report
 from understudy.store import example_id
 
@@ -84,7 +84,7 @@ def run(data: Path, folder: Path, *, pool: int, test: int, epochs: float) -> dic
         recorded(data / f"esnli_palm_{source}.jsonl", folder / f"{split}.jsonl", rows)
         labels = (f"{split}.jsonl", "--model", "PaLM-540B", "--split", split)
         understudy("import-labels", *labels, *common, folder=folder)
-    for target in TARGETS:
+    for target in ("label", "reason_label"):
         understudy("train", "--target", target, "--epochs", str(epochs), *common, folder=folder)
     understudy("evaluate", "--no-base", *common, folder=folder)
     understudy("report", *common, folder=folder)

@@ -17,8 +17,10 @@ from pydantic.fields import FieldInfo
 from .comparison import COMPARATORS, default_comparator
 from .shape import classes_of, closed_schema, leaf_fields, plain_type
 
-Target: TypeAlias = Literal["label", "reason_label"]
-TARGETS: tuple[Target, ...] = ("label", "reason_label")
+# What a student learns. Only reason_label writes the reasoning when it serves: label_reason learns
+# it after the label's end, multitask as a second task (distilling step by step, arXiv 2305.02301).
+Target: TypeAlias = Literal["label", "reason_label", "label_reason", "multitask"]
+TARGETS: tuple[Target, ...] = ("label", "reason_label", "label_reason", "multitask")
 
 
 class TaskError(Exception):
@@ -125,9 +127,12 @@ class Task:
         return COMPARATORS[name]
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """The JSON schema of what `target` writes: closed objects, no reasoning field for label."""
+        """The JSON schema of what `target` writes when it serves: closed objects.
+
+        Only `reason_label` has the reasoning field.
+        """
         schema: dict[str, Any] = closed_schema(self.schema.model_json_schema())
-        if target == "label" and self.reasoning:
+        if target != "reason_label" and self.reasoning:
             schema["properties"].pop(self.reasoning)
             schema["required"] = [n for n in schema.get("required", []) if n != self.reasoning]
         return schema
@@ -159,7 +164,7 @@ class Task:
     def completion(
         self, answer: Mapping[str, Any], *, reasoning: str | None = None, target: Target
     ) -> str:
-        """The exact text a student is trained to write for this answer: compact JSON.
+        """The exact text a student is trained to answer with when it serves: compact JSON.
 
         Raises TaskError when the answer does not fit the schema or `reason_label` has no reasoning.
         """
@@ -169,7 +174,7 @@ class Task:
                 raise TaskError("this answer has no reasoning, and reason_label teaches it")
             data[self.reasoning] = reasoning
         dumped = self.thought(data).answer.model_dump(mode="json")
-        if target == "label" and self.reasoning:
+        if target != "reason_label" and self.reasoning:
             dumped.pop(self.reasoning)
         return json.dumps(dumped, ensure_ascii=False, separators=(",", ":"))
 

@@ -11,15 +11,18 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from ..chains.student.rendering import completion_ids, prompt_ids
+from ..chains.student.rendering import EXPLAIN, completion_ids, prefix_of, prompt_ids
 from ..chains.task import Target, Task, TaskError
 from ..store.flags import filtered
 from ..store.reviews import corrections
 from ..store.rows import Example, Record, Review
 from ..store.store import Store
+from .selection import Length, Pairs, Selection, explained, selected
 
-Encoded = dict[str, list[int]]
-Pairs = list[tuple[Example, Record]]
+# `input_ids` and `completion_mask`; `loss_weights` too where not every token counts the same.
+Encoded = dict[str, list[Any]]
+# These learn the reasoning too, and do not write it when they serve.
+EXPLAINED: frozenset[Target] = frozenset(("label_reason", "multitask"))
 # Rules whose doubt ends where a person has accepted or corrected the row.
 SETTLED_BY_REVIEW = frozenset(
     {
@@ -36,12 +39,28 @@ class TrainingRow:
     """One example as it is taught: what the student is told and what it is to write.
 
     `answer` is the teacher's answer as JSON data, which the completion must parse back to.
+    `rationale` is what a student of EXPLAINED learns beside the completion: the reasoning as JSON.
     """
 
     example: str
     messages: tuple[BaseMessage, ...]
     completion: str
     answer: Mapping[str, Any]
+    target: Target = "label"
+    rationale: str | None = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """One sequence that the trainer sees: the row's prompt after `prefix`, then `texts`.
+
+    Each text ends with the end of sequence; `kinds` says what it is: answer or rationale.
+    """
+
+    row: TrainingRow
+    prefix: str
+    texts: tuple[str, ...]
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,28 +77,34 @@ def training_rows(
     *,
     target: Target,
     end_token: str | None = None,
+    selection: Selection | None = None,
+    length: Length | None = None,
 ) -> TrainingRows:
     """The pairs of one teacher run that can teach `target`, as rows in the student's own words.
 
-    Both targets learn the same rows: as soon as one record can teach `reason_label`, a record that
-    cannot is left out for `label` too. Left out and counted: a failed record, one without a
+    All targets learn the same rows: as soon as one record can teach `reason_label`, a record that
+    cannot is left out for the others too. Left out and counted: a failed record, one without a
     reasoning, one that does not fit the task's schema, one that holds `end_token` (the student's
-    end of sequence) as text, at which the student would stop.
+    end of sequence) as text, at which the student would stop, and what `selection` leaves out.
     """
+    selection = selection or Selection()
 
     def obstacle(record: Record, taught: Target) -> str | None:
         return _obstacle(task, record, taught, end_token)
 
     reasoned = any(obstacle(record, "reason_label") is None for _, record in pairs)
     widest: Target = "reason_label" if reasoned else target
-    rows: list[TrainingRow] = []
+    able: Pairs = []
     left_out: Counter[str] = Counter()
     for example, record in pairs:
         if why := obstacle(record, widest):
             left_out[why] += 1
         else:
-            rows.append(_row(task, example, record, target))
-    return TrainingRows(tuple(rows), dict(left_out))
+            able.append((example, record))
+    chosen, unchosen = selected(task, able, selection, length=length)
+    told = explained([example.id for example, _ in chosen], selection)
+    rows = tuple(_row(task, *pair, target, explains=pair[0].id in told) for pair in chosen)
+    return TrainingRows(rows, {**left_out, **unchosen})
 
 
 def lesson_rows(
@@ -89,11 +114,14 @@ def lesson_rows(
     *,
     split: str,
     target: Target,
-    end_token: str | None = None,
+    **options: Any,
 ) -> TrainingRows:
-    """`training_rows` of what `lesson_pairs` leaves of a run's split; both count in `left_out`."""
+    """`training_rows`, with its options, of what `lesson_pairs` leaves of a run's split.
+
+    `left_out` counts what either leaves out.
+    """
     pairs, filtered_out = lesson_pairs(store, task, run, split=split)
-    found = training_rows(task, pairs, target=target, end_token=end_token)
+    found = training_rows(task, pairs, target=target, **options)
     return TrainingRows(found.rows, {**filtered_out, **found.left_out})
 
 
@@ -134,28 +162,52 @@ def corrected(record: Record, review: Review | None) -> Record:
     )
 
 
-def tokenised(tokenizer: Any, rows: Sequence[TrainingRow]) -> list[Encoded]:
-    """`input_ids` and `completion_mask` (1 where the loss looks) of every row, untruncated.
+def sequences(rows: Iterable[TrainingRow]) -> list[Lines]:
+    """What the trainer sees of the rows, in their order: one sequence each, two for `multitask`.
 
-    The prompt's ids are those that the student is served with; the completion ends with the
-    end-of-sequence token, which is in the loss.
+    `label_reason` ends its answer as `label` does, and the reasoning follows that end: served, the
+    student stops there by itself. `multitask` learns two tasks from one row, told apart by a prefix
+    (distilling step by step, arXiv 2305.02301): predict, and explain.
     """
-    encoded = []
+    lines = []
     for row in rows:
-        prompt = prompt_ids(tokenizer, row.messages)
-        completion = completion_ids(tokenizer, row.completion)
-        encoded.append(
-            {
-                "input_ids": prompt + completion,
-                "completion_mask": [0] * len(prompt) + [1] * len(completion),
-            }
-        )
+        after = (row.rationale,) if row.rationale is not None and row.target != "multitask" else ()
+        kinds = ("answer", "rationale")[: 1 + len(after)]
+        lines.append(Lines(row, prefix_of(row.target), (row.completion, *after), kinds))
+        if row.rationale is not None and row.target == "multitask":
+            lines.append(Lines(row, EXPLAIN, (row.rationale,), ("rationale",)))
+    return lines
+
+
+def tokenised(
+    tokenizer: Any, rows: Sequence[TrainingRow], *, alpha: float | None = None
+) -> list[Encoded]:
+    """`input_ids` and `completion_mask` (1 where the loss looks) of every sequence, untruncated.
+
+    The prompt's ids are those that the student is served with; each text ends with the
+    end-of-sequence token, which is in the loss. `alpha` None leaves all tokens of the loss equal;
+    else `loss_weights` holds each token's: an answer's sum to 1, a rationale's to `alpha`, so that
+    a long rationale weighs no more than a short one (see `weighting`).
+    """
+    encoded: list[Encoded] = []
+    for line in sequences(rows):
+        prompt = prompt_ids(tokenizer, line.row.messages, prefix=line.prefix)
+        ids = {"input_ids": list(prompt), "completion_mask": [0] * len(prompt)}
+        weights = [0.0] * len(prompt)
+        for text, kind in zip(line.texts, line.kinds, strict=True):
+            written = completion_ids(tokenizer, text)
+            ids["input_ids"] += written
+            ids["completion_mask"] += [1] * len(written)
+            weight = 1.0 if kind == "answer" or alpha is None else alpha
+            weights += [weight / len(written)] * len(written)
+        encoded.append(ids if alpha is None else {**ids, "loss_weights": weights})
     return encoded
 
 
 def rows_sha256(rows: Iterable[TrainingRow]) -> str:
     """SHA-256 over the sorted example ids and what each teaches: the same rows, the same digest."""
-    return _sha256(sorted([row.example, row.completion] for row in rows))
+    told = ((row, () if row.rationale is None else (row.rationale,)) for row in rows)
+    return _sha256(sorted([row.example, row.completion, *rationale] for row, rationale in told))
 
 
 def examples_sha256(rows: Iterable[TrainingRow]) -> str:
@@ -167,12 +219,14 @@ def _obstacle(task: Task, record: Record, target: Target, end_token: str | None)
     """Why this record cannot teach `target`, None where it can."""
     if record.answer is None:
         return "the teacher failed"
-    if target == "reason_label" and task.reasoning and not record.reasoning:
+    reasons = target != "label"
+    if reasons and task.reasoning and not record.reasoning:
         return "no reasoning"
-    if target == "reason_label" and (record.details or {}).get("unsupported"):
+    if reasons and (record.details or {}).get("unsupported"):
         return "the reasoning argues against a label that won"
     try:
-        completion = task.completion(record.answer, reasoning=record.reasoning, target=target)
+        taught: Target = "reason_label" if reasons else "label"
+        completion = task.completion(record.answer, reasoning=record.reasoning, target=taught)
     except TaskError:
         return "the answer does not fit the schema"
     if end_token and end_token in completion:
@@ -180,13 +234,23 @@ def _obstacle(task: Task, record: Record, target: Target, end_token: str | None)
     return None
 
 
-def _row(task: Task, example: Example, record: Record, target: Target) -> TrainingRow:
+def rationale_text(task: Task, reasoning: str) -> str:
+    """The reasoning as it is taught beside an answer: a JSON object of its own."""
+    return json.dumps({task.reasoning: reasoning}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _row(
+    task: Task, example: Example, record: Record, target: Target, *, explains: bool
+) -> TrainingRow:
     answer = record.answer or {}
+    explains = explains and target in EXPLAINED and bool(task.reasoning and record.reasoning)
     return TrainingRow(
         example=example.id,
         messages=tuple(task.student_prompt.invoke(example.inputs).to_messages()),
         completion=task.completion(answer, reasoning=record.reasoning, target=target),
         answer=task.answer_json(task.thought(answer).answer),
+        target=target,
+        rationale=rationale_text(task, record.reasoning or "") if explains else None,
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..chains.loading import load_task
-from ..chains.task import TARGETS, Target, Task
+from ..chains.task import Target, Task
 from ..chains.teachers import load_teacher
 from ..store.rows import Run
 from ..store.store import Store
@@ -28,6 +28,7 @@ from .runs import teacher_run
 
 TASK = "understudy.examples.news.task:task"
 BASE = "embedded"
+TAUGHT: tuple[Target, ...] = ("label", "reason_label")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def run_demo(
             report = evaluate(
                 task,
                 store,
-                students=[folder / "runs" / target for target in TARGETS],
+                students=[folder / "runs" / target for target in TAUGHT],
                 base=BASE,
                 progress=progress,
             )
@@ -185,13 +186,13 @@ def _answered(store: Store, run: Run) -> set[str]:
 
 
 def _train_side_by_side(folder: Path, seed: int, progress: Callable[[str], Any]) -> None:
-    threads = str(max(1, (os.cpu_count() or 1) // len(TARGETS)))
+    threads = str(max(1, (os.cpu_count() or 1) // len(TAUGHT)))
     with contextlib.ExitStack() as stack:
         trainings = {
             target: stack.enter_context(_training(folder, target, seed, threads))
-            for target in TARGETS
+            for target in TAUGHT
         }
-        shown = {target: progress(f"student {target}") for target in TARGETS}
+        shown = {target: progress(f"student {target}") for target in TAUGHT}
         _wait(folder, trainings, shown)
 
 

@@ -1,6 +1,7 @@
 """What a training is about to teach: the rows a teacher left, as token ids, checked.
 
-`Lesson.facts` go into the card as they are; `train` needs nothing else of how rows were chosen.
+`Lesson.settings` belong to what decides the student, `Lesson.facts` into the card. Where the rows
+of `encoded` hold `loss_weights`, the trainer's class is `weighting.weighted(SFTTrainer)`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..chains.student.rendering import completion_ids, prompt_ids
 from ..chains.student.weights import EMBEDDED, base_folder, load_tokenizer
 from ..chains.task import TARGETS, Target, Task
-from ..store.rows import Run
+from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from .dataset import Encoded, TrainingRows, lesson_rows, tokenised
+from .blocks import ALL_LINEAR, check_adapters
+from .dataset import EXPLAINED, Encoded, TrainingRows, lesson_rows, rationale_text, tokenised
+from .leaks import check_leaks
 from .preflight import Preflight, TrainingError, preflight
 from .runs import is_repeat
+from .selection import Length, Selection
 
 logger = logging.getLogger(__name__)
 VALIDATION_ROWS = 64
@@ -26,13 +31,18 @@ VALIDATION_ROWS = 64
 
 @dataclass(frozen=True)
 class Lesson:
-    """Everything that is taught, checked: `encoded` are `taught.rows` as token ids."""
+    """Everything that is taught, checked: `encoded` are the `sequences` of `taught.rows`.
+
+    `settings` are those that decide what is learnt from these rows; `facts` tell how they were
+    chosen.
+    """
 
     teacher: Run
     taught: TrainingRows
     encoded: Sequence[Encoded]
     validation: Sequence[Encoded]
     preflight: Preflight
+    settings: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -44,30 +54,58 @@ def prepare(
     target: Target = "label",
     teacher_run: str | None = None,
     limit: int | None = None,
+    selection: Selection | None = None,
+    alpha: float = 1.0,
+    target_modules: str | Sequence[str] = ALL_LINEAR,
+    max_length: int | None = None,
 ) -> Lesson:
     """The rows that `train` would teach, checked, without loading the base's weights.
 
-    Raises TrainingError as `preflight` does, and where there is no teacher's answer to learn from.
+    `selection` chooses among the rows that can teach. `alpha` is the weight of a rationale beside
+    its label's 1, of the targets that learn it for its own sake. `target_modules` is what the
+    recipe gives adapters to, `max_length` the tokens at which it cuts, None where it never does.
+
+    Raises TrainingError as `preflight` does, where a taught row stands in a held-out split too,
+    where a kind of block would get no adapter, and where there is no teacher's answer to learn
+    from.
     """
-    _check_asked(task, target, limit)
+    selection = selection or Selection()
+    _check_asked(task, target, limit, selection, alpha)
     teacher = _teacher(task, store, teacher_run)
     folder = base_folder(base)
     tokenizer = load_tokenizer(folder, base)
     options: dict[str, Any] = {"target": target, "end_token": tokenizer.eos_token}
-    found = lesson_rows(task, store, teacher.id, split="train", **options)
+    found = lesson_rows(
+        task,
+        store,
+        teacher.id,
+        split="train",
+        selection=selection,
+        length=_length(task, tokenizer) if selection.longest else None,
+        **options,
+    )
     checks = lesson_rows(task, store, teacher.id, split="validation", **options)
     taught = TrainingRows(found.rows[:limit], found.left_out)
     if not taught.rows:
         raise TrainingError(
             f"no answer of teacher run {teacher.id} can teach {target}: {_counted(found.left_out)}"
         )
-    encoded = tokenised(tokenizer, taught.rows)
+    check_leaks(store.examples(task.name), (row.example for row in taught.rows))
+    check_adapters(folder, target_modules)
+    weight = alpha if target in EXPLAINED else None
+    encoded = tokenised(tokenizer, taught.rows, alpha=weight)
     checked = preflight(
-        task, tokenizer, taught.rows, encoded, target=target, context=_context(folder)
+        task,
+        tokenizer,
+        taught.rows,
+        encoded,
+        target=target,
+        context=_context(folder),
+        max_length=max_length,
     )
     validation = [
         ids
-        for ids in tokenised(tokenizer, checks.rows[:VALIDATION_ROWS])
+        for ids in tokenised(tokenizer, checks.rows[:VALIDATION_ROWS], alpha=weight)
         if checked.context is None or len(ids["input_ids"]) <= checked.context
     ]
     logger.info(
@@ -79,16 +117,48 @@ def prepare(
     )
     for path, classes in checked.unseen.items():
         logger.warning("no training row shows %s = %s", path, ", ".join(map(str, classes)))
-    return Lesson(teacher, taught, encoded, validation, checked)
+    settings = {} if weight is None else {"alpha": weight}
+    return Lesson(
+        teacher, taught, encoded, validation, checked, settings, _chosen(taught, selection)
+    )
 
 
-def _check_asked(task: Task, target: Target, limit: int | None) -> None:
+def _chosen(taught: TrainingRows, selection: Selection) -> dict[str, Any]:
+    """How the rows were chosen, for the card."""
+    rationales = sum(row.rationale is not None for row in taught.rows)
+    return {"selection": selection.facts(), "rationales_apart": rationales}
+
+
+def _length(task: Task, tokenizer: Any) -> Length:
+    """A row's tokens: prompt, answer and reasoning, whatever the target."""
+
+    def length(example: Example, record: Record) -> int:
+        messages = task.student_prompt.invoke(example.inputs).to_messages()
+        answer = task.completion(record.answer or {}, target="label")
+        texts = [answer, rationale_text(task, record.reasoning)] if record.reasoning else [answer]
+        written = sum(len(completion_ids(tokenizer, text)) for text in texts)
+        return len(prompt_ids(tokenizer, messages)) + written
+
+    return length
+
+
+def _check_asked(
+    task: Task, target: Target, limit: int | None, selection: Selection, alpha: float
+) -> None:
     if target not in TARGETS:
         raise TrainingError(f"there is no target {target}; take one of {', '.join(TARGETS)}")
-    if target == "reason_label" and not task.reasoning:
+    if target != "label" and not task.reasoning:
         raise TrainingError(f"task {task.name} has no reasoning field; train the target label")
     if limit is not None and limit < 1:
         raise TrainingError(f"limit is {limit}: give at least 1 row, or none for all")
+    if selection.rationale_share < 1 and target == "reason_label":
+        raise TrainingError(
+            "a reason_label student writes a reasoning for every row, so all are taught; "
+            f"a rationale_share of {selection.rationale_share:g} goes with label_reason or "
+            "multitask"
+        )
+    if not 0 < alpha < float("inf"):
+        raise TrainingError(f"alpha is {alpha}: it must be above 0")
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..chains.task import Target, Task, TaskError, value_at
-from .dataset import Encoded, TrainingRow
+from ..chains.task import Target, Task, value_at
+from .chat_templates import check_clock, check_template
+from .checks import check_held, check_lines
+from .dataset import Encoded, Lines, TrainingRow, sequences
+from .faults import TrainingError, decoded, tokens_shown
+
+__all__ = ["Preflight", "TrainingError", "marked", "preflight", "segments", "unseen_classes"]
 
 FEWEST_ROWS = 8
-
-
-class TrainingError(Exception):
-    """A training that cannot start or go on: what, which one, what to do."""
 
 
 @dataclass(frozen=True)
 class Preflight:
     """What a training is about to learn from.
 
-    Tokens are those of one epoch; `longest` is the longest row and `context` what the base takes
-    (None where it does not say). `unseen` names the classes that no training row shows. `example`
-    is the first row as text, what is in the loss between ⟦ and ⟧.
+    `rows` counts sequences. Tokens are those of one epoch; `longest` is the longest sequence and
+    `context` what the base takes (None where it does not say). `unseen` names the classes that no
+    training row shows. `example` is the first row as text, what is in the loss between ⟦ and ⟧;
+    `shown` is the same as `segments`, one entry for each sequence of that row.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Preflight:
     context: int | None
     unseen: Mapping[str, tuple[Any, ...]]
     example: str
+    shown: tuple[tuple[tuple[str, bool], ...], ...] = ()
 
 
 def preflight(
@@ -43,13 +45,17 @@ def preflight(
     *,
     target: Target,
     context: int | None,
+    max_length: int | None = None,
 ) -> Preflight:
     """Check that these rows teach what they are meant to teach.
 
-    Raises TrainingError for: fewer than 8 rows; a row longer than `context` tokens (nothing is ever
-    cut); padding with the end-of-sequence token, which would take it out of the loss; a row whose
-    loss misses the end-of-sequence token, holds it early, or misses part of the completion; a
-    completion that does not parse back to the teacher's answer.
+    `encoded` are the `sequences` of the rows as token ids. Raises TrainingError, with the row and
+    its tokens, for: fewer than 8 rows; a row longer than `context` tokens, or than `max_length`, at
+    which a trainer would cut it; padding with the end-of-sequence token, which would take it out of
+    the loss; a prompt other than the one that is served; a loss that misses the end-of-sequence
+    token or a part of the completion, or looks at the prompt; a completion that the tokenizer
+    cannot write, that does not parse back to the teacher's answer, or that the grammar at serving
+    forbids; a chat template that drops words, inserts or strips reasoning, or tells the date.
     """
     if len(rows) < FEWEST_ROWS:
         raise TrainingError(
@@ -61,17 +67,23 @@ def preflight(
             f"the tokenizer pads with its end-of-sequence token {tokenizer.eos_token!r}, so a "
             "student would never learn to stop; give it a padding token of its own"
         )
-    _check_lengths(rows, encoded, context)
-    for row, ids in zip(rows, encoded, strict=True):
-        _check_row(task, tokenizer, row, ids, target)
+    lines = sequences(rows)
+    _check_lengths(tokenizer, lines, encoded, context, max_length)
+    check_clock(tokenizer, lines[0])
+    for line, ids in zip(lines, encoded, strict=True):
+        check_template(tokenizer, line)
+        check_lines(task, tokenizer, line, ids, target)
+    check_held(task, tokenizer, lines, target)
+    first = [ids for line, ids in zip(lines, encoded, strict=True) if line.row is lines[0].row]
     return Preflight(
-        rows=len(rows),
+        rows=len(encoded),
         tokens=sum(len(ids["input_ids"]) for ids in encoded),
         completion_tokens=sum(sum(ids["completion_mask"]) for ids in encoded),
         longest=max(len(ids["input_ids"]) for ids in encoded),
         context=context,
         unseen=unseen_classes(task, rows),
         example=marked(tokenizer, encoded[0]),
+        shown=tuple(segments(tokenizer, ids) for ids in first),
     )
 
 
@@ -88,58 +100,44 @@ def unseen_classes(task: Task, rows: Sequence[TrainingRow]) -> dict[str, tuple[A
 
 def marked(tokenizer: Any, ids: Encoded) -> str:
     """A row as text, as the trainer sees it: what is in the loss stands between ⟦ and ⟧."""
-    prompt, completion = _split(ids)
-    return f"{_text(tokenizer, prompt)}⟦{_text(tokenizer, completion)}⟧"
+    parts = (f"⟦{text}⟧" if taught else text for text, taught in segments(tokenizer, ids))
+    return "".join(parts).replace("⟧⟦", "")
+
+
+def segments(tokenizer: Any, ids: Encoded) -> tuple[tuple[str, bool], ...]:
+    """A row as pieces of text, each with whether it is in the loss, as the trainer sees it.
+
+    A piece ends where the mask changes, and after an end-of-sequence token in the loss.
+    """
+    pieces: list[tuple[list[int], bool]] = []
+    ended = True
+    for token, mask in zip(ids["input_ids"], ids["completion_mask"], strict=True):
+        if ended or bool(mask) is not pieces[-1][1]:
+            pieces.append(([], bool(mask)))
+        pieces[-1][0].append(token)
+        ended = bool(mask) and token == tokenizer.eos_token_id
+    return tuple((decoded(tokenizer, tokens), taught) for tokens, taught in pieces)
 
 
 def _check_lengths(
-    rows: Sequence[TrainingRow], encoded: Sequence[Encoded], context: int | None
+    tokenizer: Any,
+    lines: Sequence[Lines],
+    encoded: Sequence[Encoded],
+    context: int | None,
+    max_length: int | None,
 ) -> None:
-    if context is None:
-        return
-    lengths = [(len(ids["input_ids"]), row.example) for row, ids in zip(rows, encoded, strict=True)]
-    over = sorted((pair for pair in lengths if pair[0] > context), reverse=True)
-    if over:
-        named = ", ".join(f"{example} ({length} tokens)" for length, example in over[:3])
+    lengths = [
+        (len(ids["input_ids"]), place) for place, ids in enumerate(encoded) if place < len(lines)
+    ]
+    for limit, what in ((context, "the base's context of"), (max_length, "max_length, which is")):
+        over = sorted((pair for pair in lengths if limit and pair[0] > limit), reverse=True)
+        if not over:
+            continue
+        named = ", ".join(
+            f"{lines[place].row.example} ({length} tokens)" for length, place in over[:3]
+        )
+        lost = tokens_shown(tokenizer, encoded[over[0][1]]["input_ids"][limit:])
         raise TrainingError(
-            f"{len(over)} rows are longer than the base's context of {context} tokens, and nothing "
-            f"is cut: {named}; shorten those inputs or take a base with a longer context"
+            f"{len(over)} rows are longer than {what} {limit} tokens, and nothing is cut: {named}; "
+            f"shorten those inputs or take a base with a longer context; it would lose {lost}"
         )
-
-
-def _check_row(task: Task, tokenizer: Any, row: TrainingRow, ids: Encoded, target: Target) -> None:
-    _, completion = _split(ids)
-    end = tokenizer.eos_token_id
-    if not completion or completion[-1] != end or ids["input_ids"][-1] != end:
-        raise _wrong(row, "its end-of-sequence token is not in the loss, so it never learns to end")
-    if end in completion[:-1]:
-        raise _wrong(
-            row,
-            f"its completion holds the end-of-sequence token {tokenizer.eos_token!r} as text, so "
-            "the student would stop there",
-        )
-    try:
-        data = json.loads(_text(tokenizer, completion[:-1]))
-        thought = task.thought(data)
-        written = task.completion(
-            task.answer_json(thought.answer), reasoning=thought.reasoning, target=target
-        )
-    except (ValueError, TypeError, TaskError) as error:
-        raise _wrong(row, "what is in the loss does not parse back as an answer") from error
-    if written != row.completion or task.answer_json(thought.answer) != row.answer:
-        raise _wrong(row, "what is in the loss parses back to another answer than the teacher's")
-
-
-def _split(ids: Encoded) -> tuple[list[int], list[int]]:
-    pairs = list(zip(ids["input_ids"], ids["completion_mask"], strict=True))
-    return [i for i, mask in pairs if not mask], [i for i, mask in pairs if mask]
-
-
-def _text(tokenizer: Any, ids: list[int]) -> str:
-    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
-
-
-def _wrong(row: TrainingRow, what: str) -> TrainingError:
-    return TrainingError(
-        f"training row of example {row.example}: {what}; label it again or take another base"
-    )

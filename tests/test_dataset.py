@@ -113,7 +113,7 @@ def test_rows_that_cannot_teach_are_counted_with_the_reason(tiny_task: Task):
     }
 
 
-def test_both_targets_learn_the_same_rows_once_one_record_has_a_reasoning(tiny_task: Task):
+def test_all_targets_learn_the_same_rows_once_one_record_has_a_reasoning(tiny_task: Task):
     pairs = [
         pair("a", reasoning=None),
         pair("b", reasoning=""),
@@ -122,20 +122,14 @@ def test_both_targets_learn_the_same_rows_once_one_record_has_a_reasoning(tiny_t
         pair("e", reasoning="ends </s> early"),
         pair("f"),
     ]
-    label, reasoned = (
-        training_rows(tiny_task, pairs, target=target, end_token="</s>") for target in TARGETS
-    )
-    assert examples_sha256(label.rows) == examples_sha256(reasoned.rows)
-    assert [row.example for row in label.rows] == [pairs[2][0].id, pairs[5][0].id]
-    assert (
-        label.left_out
-        == reasoned.left_out
-        == {
+    for target in TARGETS:
+        found = training_rows(tiny_task, pairs, target=target, end_token="</s>")
+        assert [row.example for row in found.rows] == [pairs[2][0].id, pairs[5][0].id]
+        assert found.left_out == {
             "no reasoning": 2,
             "the answer does not fit the schema": 1,
             "it holds the end token </s> as text": 1,
         }
-    )
 
 
 def test_labels_recorded_without_any_reasoning_teach_the_label_target_alone(tiny_task: Task):

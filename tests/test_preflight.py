@@ -55,6 +55,12 @@ def test_sound_rows_pass_and_one_is_shown_as_the_trainer_sees_it(tiny_task, toke
             "<|user|>\nFrase: frase 0</s>\n<|assistant|>\n"
             '⟦{"reasoning":"porque 0","mood":"Alegria","urgent":true}</s>⟧'
         ),
+        shown=(
+            (
+                ("<|user|>\nFrase: frase 0</s>\n<|assistant|>\n", False),
+                ('{"reasoning":"porque 0","mood":"Alegria","urgent":true}</s>', True),
+            ),
+        ),
     )
 
 
@@ -109,7 +115,7 @@ def test_a_row_without_any_loss_is_refused(tiny_task, tokenizer):
     rows = rows_of(tiny_task, 8)
     encoded = tokenised(tokenizer, rows)
     encoded[0]["completion_mask"] = [0] * len(encoded[0]["input_ids"])
-    with pytest.raises(TrainingError, match=f"{rows[0].example}: its end-of-sequence"):
+    with pytest.raises(TrainingError, match=f"{rows[0].example}: nothing of it is in the loss"):
         check(tiny_task, tokenizer, rows, encoded)
 
 

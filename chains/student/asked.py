@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from langchain_core.utils.function_calling import convert_to_json_schema
-
 from .card import StudentCard, StudentError
-from .tools import Tool, callable_tools, openai_tools, parameters, tool_name
+from .tools import Tool, callable_tools, openai_tools, parameters, tool_name, whole_schema
 from .turns import turn_schema
 
 OPTIONS = frozenset(
@@ -97,7 +95,7 @@ def response_schema(form: Any) -> Mapping[str, Any] | None:
     if form is None:
         return None
     if isinstance(form, type):
-        return convert_to_json_schema(form)
+        return whole_schema(form)
     kind = form.get("type") if isinstance(form, Mapping) else None
     if kind == "text":
         return None
@@ -141,8 +139,9 @@ def _of_task(
         return Asked()
     any_object = _kind(options) == "json_object"
     fill = {} if any_object or schema is None else card.read_as(schema, reasoning=reasoning)
-    if schema is None and card.reasoning and card.target == "label" and reasoning is not None:
-        fill = {card.reasoning: reasoning}
+    silent = card.reasoning is not None and card.target != "reason_label"
+    if schema is None and silent and reasoning is not None:
+        fill = {str(card.reasoning): reasoning}
     return Asked(grammar=learnt, fill=fill, labels=learnt)
 
 

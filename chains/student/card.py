@@ -77,7 +77,7 @@ class StudentCard(BaseModel):
         if _shape(asked) == _shape(self.answer_schema):
             return {}
         for name in _fields(asked) - _fields(self.answer_schema):
-            if self.target == "label" and _shape(_without(asked, name)) == _shape(
+            if self.target != "reason_label" and _shape(_without(asked, name)) == _shape(
                 self.answer_schema
             ):
                 return self._filled(asked, name, reasoning)

@@ -16,7 +16,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import get_config_list
-from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import AliasChoices, ConfigDict, Field
 
 from .asked import UNHELD, Asked, asked_of
@@ -24,11 +23,11 @@ from .card import StudentCard, StudentError, read_card
 from .engine import Engine
 from .engines import another, close_engine, context_of, shared_engine, template_sha256
 from .job import Job
-from .rendering import prompt_ids
+from .rendering import prefix_of, prompt_ids
 from .reply import Reply
 from .streaming import afollowed, followed
 from .structured import METHODS, both, check_enforceable, parser
-from .tools import callable_tools, openai_tools, parameters, tool_name
+from .tools import callable_tools, openai_tools, parameters, tool_name, whole_schema
 from .turns import learnt_turns, turn_messages
 from .weights import is_student, weights_sha256
 
@@ -250,7 +249,8 @@ class ChatStudent(BaseChatModel):
         }
         if asked.grammar is None:
             arguments["stop"] = stops
-        prompt = prompt_ids(engine.tokenizer, messages)
+        prefix = prefix_of(model.card.target) if model.card is not None else ""
+        prompt = prompt_ids(engine.tokenizer, messages, prefix=prefix)
         reply = Reply(asked, stops)
         return Job(model.model_name, model.confidence, asked, reply, engine, prompt, arguments)
 
@@ -343,7 +343,7 @@ class ChatStudent(BaseChatModel):
             name = tool_name(openai_tools([schema])[0])
             model = self.bind_tools([schema], tool_choice=name, **options)
         else:
-            shape = convert_to_json_schema(schema)
+            shape = whole_schema(schema)
             check_enforceable(shape, shape.get("title", "this schema"))
             form = {"name": shape.get("title", "answer"), "schema": shape}
             options["response_format"] = {"type": "json_schema", "json_schema": form}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from ..task import Target
 from .card import StudentError
 
 _ROLES = {"human": "user", "ai": "assistant", "system": "system"}
@@ -26,11 +28,46 @@ PLAIN_TEMPLATE = (
 )
 
 
-def prompt_ids(tokenizer: Any, messages: Sequence[BaseMessage]) -> list[int]:
-    """The ids a student is asked with: the chat template's text, tokenised once, nothing added.
+# A student of two tasks is told which: the words stand before the first thing that a user says.
+PREDICT, EXPLAIN = "predict: ", "explain: "
+# Set at the head of a base's template: a student's answer follows its prompt at once, also where
+# somebody else serves it, and the same prompt is the same text tomorrow.
+_SETTLED = {"enable_thinking": "false", "thinking": "false", "date_string": "'26 Jul 2024'"}
 
-    Neighbouring messages of one role become one: many templates refuse them otherwise. Raises
-    StudentError for messages that hold more than text.
+
+def prefix_of(target: Target) -> str:
+    """What is said before a student's prompt when it serves."""
+    return PREDICT if target == "multitask" else ""
+
+
+def settled(template: str) -> str:
+    """The chat template with what it leaves open decided: no thinking, no clock."""
+    found = [name for name in _SETTLED if re.search(rf"\b{name}\b", template)]
+    head = "".join(f"{{%- set {name} = {_SETTLED[name]} %}}" for name in found)
+    return template if not head or template.startswith(head) else head + template
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[BaseMessage], *, prefix: str = "") -> list[int]:
+    """The ids a student is asked with: `prompt_text`, tokenised once, nothing added."""
+    text = prompt_text(tokenizer, messages, prefix=prefix)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def prompt_text(
+    tokenizer: Any, messages: Sequence[BaseMessage], *, prefix: str = "", **variables: Any
+) -> str:
+    """What the chat template makes of the messages, up to where the answer begins.
+
+    `variables` are the template's. Raises StudentError for messages that hold more than text.
+    """
+    said = merged_messages(messages, prefix=prefix)
+    return rendered(tokenizer, said, add_generation_prompt=True, **variables)
+
+
+def merged_messages(messages: Sequence[BaseMessage], *, prefix: str = "") -> list[dict[str, str]]:
+    """The messages as a chat template's, `prefix` before the first that the user says.
+
+    Neighbouring messages of one role become one: many templates refuse them otherwise.
     """
     merged: list[dict[str, str]] = []
     for message in messages:
@@ -39,14 +76,21 @@ def prompt_ids(tokenizer: Any, messages: Sequence[BaseMessage]) -> list[int]:
             merged[-1]["content"] += "\n" + said["content"]
         else:
             merged.append(said)
+    if prefix and merged:
+        first = next((said for said in merged if said["role"] == "user"), merged[0])
+        first["content"] = prefix + first["content"]
+    return merged
+
+
+def rendered(tokenizer: Any, merged: list[dict[str, str]], **variables: Any) -> str:
+    """The chat template's text. Raises StudentError where it refuses these roles."""
     try:
-        text = tokenizer.apply_chat_template(merged, tokenize=False, add_generation_prompt=True)
+        return str(tokenizer.apply_chat_template(merged, tokenize=False, **variables))
     except Exception as error:
         if type(error).__name__ != "TemplateError":  # jinja2's: not a dependency of this room
             raise
         roles = ", ".join(said["role"] for said in merged)
         raise StudentError(f"the chat template refuses the roles {roles}: {error}") from error
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def completion_ids(tokenizer: Any, completion: str) -> list[int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .card import StudentCard, StudentError, read_card
+from .card import CARD_FILE, StudentCard, StudentError, read_card
 from .quiet import quiet
-from .rendering import PLAIN_TEMPLATE
+from .rendering import PLAIN_TEMPLATE, settled
 
 EMBEDDED = "embedded"
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -21,15 +22,27 @@ _PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|endof
 
 
 @quiet()
-def load_base(base: str, *, revision: str | None = None, quantised: bool = True) -> tuple[Any, Any]:
+def load_base(
+    base: str,
+    *,
+    revision: str | None = None,
+    quantised: bool = True,
+    eight_bit: bool = False,
+    dtype: str | None = None,
+    attention: str | None = None,
+) -> tuple[Any, Any]:
     """The base model, ready to be trained or served, and its tokenizer.
 
     `base` is "embedded", a folder, or a hub id. `quantised` loads NF4 with double quantisation, as
-    QLoRA does (arXiv 2305.14314), computing in float32 on a CPU and bfloat16 on a GPU that has it.
-    The tokenizer's padding token is never its end-of-sequence token. Raises StudentError.
+    QLoRA does (arXiv 2305.14314), `eight_bit` LLM.int8 instead (arXiv 2208.07339). `dtype` is
+    "float32", "bfloat16" or "float16"; None computes in float32 on a CPU and bfloat16 on a GPU that
+    has it. The tokenizer's padding token is never its end-of-sequence token. Raises StudentError.
     """
     folder = base_folder(base, revision=revision)
-    model = _load_model(folder, base, quantised=quantised)
+    options = _quantisation(dtype, eight_bit=eight_bit) if quantised else {}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    model = _load_model(folder, base, dtype=dtype, options=options)
     return model, load_tokenizer(folder, base)
 
 
@@ -63,12 +76,18 @@ def merged_model(folder: Path) -> tuple[Any, Any]:
     """A trained student's model in float32 (bfloat16 on a GPU) and the tokenizer of its run folder.
 
     The adapter learnt on top of the quantised base, so it is merged into what that base stands for:
-    NF4, dequantised. Merged into the original weights it would give other answers. Raises
-    StudentError, also where the base is not the one that the card names.
+    NF4 or 8-bit, dequantised. Merged into the original weights it would give other answers. A
+    student all of whose weights were tuned is its own base. Raises StudentError, also where the
+    base is not the one that the card names.
     """
     card = check_student(folder)
+    if _is_whole(card):
+        return _ready(_load_model(folder, str(folder))), load_tokenizer(folder, str(folder))
     quantised = bool(card.training.get("quantised", True))
-    model, _ = load_base(card.base, revision=card.base_revision, quantised=quantised)
+    eight_bit = card.training.get("quantisation") == "int8"
+    model, _ = load_base(
+        card.base, revision=card.base_revision, quantised=quantised, eight_bit=eight_bit
+    )
     from peft import PeftModel
     from safetensors import SafetensorError
 
@@ -111,6 +130,10 @@ def untuned_model(base: str) -> tuple[Any, Any]:
 def check_student(folder: Path) -> StudentCard:
     """The card of a run folder whose adapter is there and whose base is the one it learnt on."""
     card = read_card(folder)
+    if _is_whole(card):
+        if not any(folder.glob("model*.safetensors")):
+            raise StudentError(f"student {card.name}: {folder} has no weights; train it again")
+        return card
     if not (folder / ADAPTER_FILE).is_file():
         raise StudentError(f"student {card.name}: {folder} has no {ADAPTER_FILE}; train it again")
     found = base_sha256(card.base, revision=card.base_revision)
@@ -129,16 +152,13 @@ def weights_sha256(model: str) -> str:
     if not is_student(model):
         return base_sha256(model)
     card = check_student(folder)
-    adapter = folder / ADAPTER_FILE
-    return hashlib.sha256(
-        (card.base_sha256 + _sha256(((str(adapter), adapter.stat().st_mtime_ns),))).encode()
-    ).hexdigest()
+    pattern = "model*.safetensors" if _is_whole(card) else ADAPTER_FILE
+    own = tuple((str(file), file.stat().st_mtime_ns) for file in sorted(folder.glob(pattern)))
+    return hashlib.sha256((card.base_sha256 + _sha256(own)).encode()).hexdigest()
 
 
 def is_student(model: str) -> bool:
     """Whether `model` is a run folder; anything else is taken for a bare base."""
-    from .card import CARD_FILE
-
     return model != EMBEDDED and (Path(model).expanduser() / CARD_FILE).is_file()
 
 
@@ -155,28 +175,51 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     if tokenizer.eos_token_id is None:
         raise StudentError(f"{name}: its tokenizer has no end-of-sequence token; use another base")
     tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
+    if isinstance(tokenizer.chat_template, str) and not (folder / CARD_FILE).is_file():
+        tokenizer.chat_template = settled(tokenizer.chat_template)  # a run folder keeps its own
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
         tokenizer.pad_token = _pad_token(tokenizer)
     return tokenizer
 
 
-def _load_model(folder: Path, base: str, *, quantised: bool) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+def _is_whole(card: StudentCard) -> bool:
+    """Whether all weights were tuned, so that the folder holds them instead of an adapter."""
+    return card.training.get("adapter") == "full"
 
-    dtype = _dtype()
-    options: dict[str, Any] = {}
-    if quantised:
-        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-        )
-        options["device_map"] = {"": "cuda:0" if torch.cuda.is_available() else "cpu"}
+
+def _quantisation(dtype: str | None, *, eight_bit: bool) -> dict[str, Any]:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    four_bit = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": _dtype(dtype),
+    }
+    how = {"load_in_8bit": True} if eight_bit else four_bit
+    return {
+        "quantization_config": BitsAndBytesConfig(**how),  # type: ignore[no-untyped-call]
+        "device_map": {"": "cuda:0" if torch.cuda.is_available() else "cpu"},
+    }
+
+
+def _load_model(
+    folder: Path,
+    base: str,
+    *,
+    dtype: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
+    from transformers import AutoModelForCausalLM
+
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype, use_safetensors=True, trust_remote_code=False, **options
+            str(folder),
+            dtype=_dtype(dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            **(options or {}),
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise StudentError(f"base {base} cannot be loaded: {_line(error)}") from error
@@ -184,9 +227,11 @@ def _load_model(folder: Path, base: str, *, quantised: bool) -> Any:
     return model
 
 
-def _dtype() -> Any:
+def _dtype(name: str | None = None) -> Any:
     import torch
 
+    if name is not None:
+        return getattr(torch, name)
     fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
