@@ -3,7 +3,7 @@
     python -m benchmarks.label_budget [--quick] [--runs N] [--seed N]
 
 Each run draws prices, latency, concurrency, output cap, strategy (of one to four calls a row), the
-share of requests that go wrong, and a sum worth 40 to 120 rows at their worst; every third run is
+share of requests that go wrong, and a sum worth 40 to 80 rows at their worst; every third run is
 broken off at part of the sum and goes on. The server bills each call by chance: up to a token for
 every byte that it was sent, half of them from its cache or none, and up to the output cap; calls
 whose answer is lost on the way are billed too. There are more rows than the sum can pay. By the
@@ -34,15 +34,15 @@ from understudy.distill.labelling import label
 from understudy.distill.limits import Limits, Stopped
 from understudy.distill.prices import Price, Usage, price_per_million
 
-ROWS_PAID = (40, 120)  # at their worst
+ROWS_PAID = (40, 80)  # at their worst
 ROWS_FOR_EACH = 8  # rows at hand for each that is paid at its worst
 STRATEGIES: list[tuple[str, int, dict[str, Any]]] = [
-    ("zero_shot", 1, {}),
-    ("zero_shot_cot", 1, {}),
-    ("two_step", 2, {}),
-    ("self_consistency", 1, {"samples": 3}),
     ("vote", 2, {}),
+    ("self_consistency", 1, {"samples": 3}),
+    ("zero_shot", 1, {}),
+    ("two_step", 2, {}),
     ("negotiate", 2, {"rounds": 2}),
+    ("zero_shot_cot", 1, {}),
 ]
 NAMES = ("gpt-4o-mini", "gpt-4o")
 FAULTS = ("rate_limit", "server_error", "off_schema", "empty", "cut", "reset", "truncated", "hang")
@@ -69,11 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="6 runs")
+    parser.add_argument("--quick", action="store_true", help="4 runs")
     parser.add_argument("--runs", type=int, help="default 100")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
     asked = parser.parse_args()
-    runs = asked.runs or (6 if asked.quick else 100)
+    runs = asked.runs or (4 if asked.quick else 100)
     shares: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, serving() as served:
         for number in range(runs):
@@ -94,9 +94,10 @@ def draw(rng: random.Random, strategy: tuple[str, int, dict[str, Any]]) -> Drawn
     """Everything that is left to chance."""
     name, models, options = strategy
     prices = tuple(_price(rng) for _ in range(models))
-    cap, fast = rng.choice([60, 120, 200, 400]), rng.uniform(0.001, 0.02)
-    faulty = rng.choice([0, 0, 0.02, 0.1])
+    cap, fast = rng.choice([60, 120, 200, 400]), rng.uniform(0.001, 0.01)
+    faulty = rng.choice([0, 0, 0.02, 0.08])
     mix = {fault: faulty / len(FAULTS) for fault in FAULTS}
+    concurrency = rng.choice([4, 8, 16, 32, 64] if faulty else [1, 4, 16, 64])
     paid = rng.uniform(*ROWS_PAID)
     calls = calls_per_row(name, models=models, **options)
     dearest = max(price.worst(_prompt_bound(), cap) for price in prices)
@@ -106,9 +107,9 @@ def draw(rng: random.Random, strategy: tuple[str, int, dict[str, Any]]) -> Drawn
         options=options,
         prices=prices,
         cap=cap,
-        concurrency=rng.choice([1, 4, 8, 16, 32]),
+        concurrency=concurrency,
         server={
-            "latency": (fast, fast * rng.uniform(1, 5)),
+            "latency": (fast, fast * rng.uniform(1, 3)),
             "usage": "random",
             "seed": rng.randrange(10**6),
             "mix": mix,
@@ -138,7 +139,7 @@ def spend(served: Served, drawn: Drawn, path: Path) -> float:
                     strategy=drawn.strategy,
                     options=drawn.options,
                     concurrency=drawn.concurrency,
-                    limits=Limits(max_usd=sum_, timeout=1.0),
+                    limits=Limits(max_usd=sum_, timeout=2.0),
                     prices=drawn.prices,
                 )
             except Stopped:

@@ -95,11 +95,12 @@ class Teacher:
         return self.ledger, read_request(body, row=row, nth=nth, key=told, settings=self.settings)
 
     def control(self, head: bytes, body: bytes) -> Reply:
-        """GET /ledger or POST /reset."""
+        """GET /ledger, GET /requests (their number alone) or POST /reset."""
         if head.startswith(b"POST /reset"):
             changes = json.loads(body or b"{}")
             self.settings, self.ledger = Settings(**changes), Ledger()
-        return Reply(body=json.dumps(self.ledger.shown()).encode())
+        shown = self.ledger.shown() if b"/requests" not in head[:20] else self.ledger.requests
+        return Reply(body=json.dumps(shown).encode())
 
 
 class Connection(asyncio.Protocol):
@@ -162,7 +163,12 @@ class Served:
 
     def ledger(self) -> dict[str, Any]:
         """What the server has counted."""
-        return self._call("ledger", None)
+        books: dict[str, Any] = self._call("ledger", None)
+        return books
+
+    def requests(self) -> int:
+        """How many it has received, which is quicker to say."""
+        return int(self._call("requests", None))
 
     def billed(self, kind: str) -> int:
         """Tokens of a kind (input, cached, output) of all models."""
@@ -172,19 +178,18 @@ class Served:
         """Begin anew, with these settings (see Settings) and the defaults for all others."""
         self._call("reset", json.dumps(settings).encode())
 
-    def _call(self, path: str, data: bytes | None) -> dict[str, Any]:
+    def _call(self, path: str, data: bytes | None) -> Any:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{self.port}/{path}", data, timeout=30) as answer:
-            books: dict[str, Any] = json.loads(answer.read())
-        return books
+            return json.loads(answer.read())
 
 
 @contextlib.contextmanager
 def serving(**settings: Any) -> Iterator[Served]:
     """A server in a process of its own, for as long as the block lasts."""
-    command = [sys.executable, "-m", "benchmarks.teacher_server", "--port", "0"]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "benchmarks.teacher_server", "--port", "0", "--attached"]
+    root, pipe = Path(__file__).parents[1], subprocess.PIPE
+    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             served = Served(int(process.stdout.readline()))
@@ -194,9 +199,11 @@ def serving(**settings: Any) -> Iterator[Served]:
             process.kill()
 
 
-async def serve(settings: Settings, port: int) -> None:
-    """Until the process is killed."""
+async def serve(settings: Settings, port: int, *, attached: bool) -> None:
+    """Until the process is killed or, where it is attached, its standard input ends."""
     teacher = Teacher(settings)
+    if attached:  # so that it does not outlive whoever started it
+        asyncio.get_running_loop().add_reader(sys.stdin, lambda: sys.stdin.read() or sys.exit())
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(teacher), "127.0.0.1", port, backlog=1024
     )
@@ -214,6 +221,7 @@ def main() -> None:
     parser.add_argument("--mix", default="", help="fault=share,..")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--daily-limit", type=int)
+    parser.add_argument("--attached", action="store_true", help="end when standard input does")
     asked = parser.parse_args()
     pairs = [pair.split("=") for pair in asked.mix.split(",") if pair]
     settings = Settings(latency=(asked.latency, asked.latency), seed=asked.seed)
@@ -223,7 +231,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(settings, asked.port))
+        asyncio.run(serve(settings, asked.port, attached=asked.attached))
 
 
 if __name__ == "__main__":
