@@ -50,6 +50,7 @@ class Scripted:
         self._read: dict[int, list[int]] = {}
         self._known: dict[int, tuple[int, bytes]] = {}
         self._next: dict[bytes, int] = {}
+        self._opening: list[int] = []
 
     def feed(self, chunks: Sequence[Chunk]) -> Any:
         import torch
@@ -70,10 +71,20 @@ class Scripted:
             logits[rows, [places[row] for row in rows]] = 1e4
         return logits
 
+    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+        self._opening = list(tokens)
+        self._inner.open(tokens, adapter)
+
+    def share(self, slots: Sequence[int], length: int) -> None:
+        for slot in slots:
+            self._read[slot] = self._opening[:length]
+            self._known.pop(slot, None)
+        self._inner.share(slots, length)
+
     def copy(self, source: int, target: int, length: int) -> None:
         self._read[target] = self._read[source][:length]
         self._known.pop(target, None)
-        if source in self._known and self._known[source][0] <= length:
+        if source in self._known:
             self._known[target] = self._known[source]
         self._inner.copy(source, target, length)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from .chunks import Chunk
 
+_OPENING = -1
+
 
 class Apart:
     """Feeds each chunk in a call of its own, for models whose rows cannot share one.
@@ -35,6 +37,15 @@ class Apart:
     def scores(self, states: Any, tokens: Sequence[int] | None = None) -> Any:
         """The logits of all tokens or these, shape (states, tokens)."""
         return states if tokens is None else states[:, list(tokens)]
+
+    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+        """Read what prompts begin with."""
+        self.feed([Chunk(_OPENING, 0, list(tokens), adapter)])
+
+    def share(self, slots: Sequence[int], length: int) -> None:
+        """Let rows in these slots go on after it."""
+        for slot in slots:
+            self.copy(_OPENING, slot, length)
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let a slot hold what another has read, all of it."""

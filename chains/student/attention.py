@@ -25,36 +25,101 @@ class Group:
     where: Any
 
 
-def attend(queries: Any, keys: Any, values: Any, groups: Sequence[Group]) -> Any:
+@dataclass
+class Opening:
+    """What prompts begin with, seen by all that share it: keys and values (key heads, size, ...).
+
+    `tokens` are the packed tokens that see it, a slice for all; `mask` hides from a row the part
+    that it does not share, None where all share the whole.
+    """
+
+    keys: Any
+    values: Any
+    tokens: Any
+    mask: Any
+
+
+def attend(
+    queries: Any, keys: Any, values: Any, groups: Sequence[Group], opening: Opening | None
+) -> Any:
     """What every query sees, shape (queries, heads, size).
 
     `keys` and `values` have shape (slots, key heads, columns, size); heads that share a key head
-    are asked together.
+    are asked together. The two parts, a slot's own and the opening, are weighed by their sums of
+    exponents, so that the result is that of one softmax.
     """
     import torch
-    from torch.nn import functional
+
+    own, weights = _own(queries, keys, values, groups)
+    if opening is None:
+        return own
+    shared, shared_weights = _opened(queries[opening.tokens], opening)
+    share = torch.sigmoid(shared_weights - weights[opening.tokens])[..., None].to(own.dtype)
+    mixed = torch.lerp(own[opening.tokens], shared, share)
+    if isinstance(opening.tokens, slice):
+        return mixed
+    own[opening.tokens] = mixed
+    return own
+
+
+def _own(queries: Any, keys: Any, values: Any, groups: Sequence[Group]) -> tuple[Any, Any]:
+    """What every query sees in its slot, and the logarithm of its sum of exponents."""
+    import torch
 
     _, heads, size = queries.shape
     key_heads = keys.shape[1]
     of = heads // key_heads
-    found = None
+    found = weights = None
     for group in groups:
         some = queries if group.gather is None else queries[group.gather]
         asked = some.reshape(-1, group.width, key_heads, of, size).permute(0, 2, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(
+        seen, weight = _softmax(
             asked.reshape(-1, key_heads, of * group.width, size),
             keys[group.rows, :, : group.reach],
             values[group.rows, :, : group.reach],
-            attn_mask=group.mask,
+            group.mask,
         )
-        seen = seen.view(-1, key_heads, of, group.width, size).permute(0, 3, 1, 2, 4)
-        seen = seen.reshape(-1, heads, size)
-        seen = seen if group.keep is None else seen[group.keep]
+        seen = seen.reshape(-1, key_heads, of, group.width, size).permute(0, 3, 1, 2, 4)
+        weight = weight.reshape(-1, key_heads, of, group.width).permute(0, 3, 1, 2)
+        seen, weight = seen.reshape(-1, heads, size), weight.reshape(-1, heads)
+        if group.keep is not None:
+            seen, weight = seen[group.keep], weight[group.keep]
         if group.where is None:
-            return seen
-        found = torch.empty_like(queries) if found is None else found
-        found[group.where] = seen
-    return found
+            return seen, weight
+        if found is None:
+            found, weights = torch.empty_like(queries), queries.new_empty(queries.shape[:2])
+        found[group.where], weights[group.where] = seen, weight.to(queries.dtype)
+    return found, weights
+
+
+def _opened(queries: Any, opening: Opening) -> tuple[Any, Any]:
+    """The same for what is shared: all queries in one operation, nothing padded."""
+    count, heads, size = queries.shape
+    key_heads = opening.keys.shape[0]
+    asked = queries.reshape(count, key_heads, -1, size).permute(1, 0, 2, 3)
+    seen, weight = _softmax(
+        asked.reshape(1, key_heads, -1, size),
+        opening.keys[None],
+        opening.values[None],
+        opening.mask,
+    )
+    of = heads // key_heads
+    seen = seen.reshape(key_heads, count, of, size).permute(1, 0, 2, 3)
+    weight = weight.reshape(key_heads, count, of).permute(1, 0, 2)
+    return seen.reshape(count, heads, size), weight.reshape(count, heads)
+
+
+def _softmax(queries: Any, keys: Any, values: Any, mask: Any) -> tuple[Any, Any]:
+    """Attention, and the logarithm of each query's sum of exponents."""
+    import torch
+
+    if queries.device.type == "cpu":
+        flash: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        seen, weights = flash(queries, keys, values, attn_mask=mask)
+        return seen, weights
+    scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+    scores = scores if mask is None else scores + mask
+    return scores.softmax(-1) @ values, scores.logsumexp(-1)
 
 
 def grouped(

@@ -29,7 +29,8 @@ class Path(Protocol):
     """A way to run a causal language model over slots, rows of any length beside each other.
 
     `rewinds` says that a slot forgets: a chunk may start anywhere before its end, and the first
-    tokens of a slot may be copied on their own. A running state (linear attention) cannot.
+    tokens of a slot, or of what was opened, may be taken on their own. A running state (linear
+    attention) is taken whole.
     """
 
     rewinds: bool
@@ -42,12 +43,20 @@ class Path(Protocol):
         """Logits in float32 of all tokens or these, shape (states, tokens)."""
         ...
 
+    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+        """Read what prompts begin with, in the place of an earlier one that no row shares."""
+        ...
+
+    def share(self, slots: Sequence[int], length: int) -> None:
+        """Let rows in these slots go on after the first `length` tokens of it."""
+        ...
+
     def copy(self, source: int, target: int, length: int) -> None:
         """Let the first `length` tokens of one slot be those of another too."""
         ...
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Give the memory back; what was opened is forgotten."""
         ...
 
 

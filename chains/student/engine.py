@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import queue
 import random
 import threading
@@ -14,12 +13,13 @@ from typing import Any
 
 from .card import StudentError
 from .choosing import Chooser
-from .chunks import Chunk, Path
+from .chunks import Path
 from .grammar import Compiler, Lark
+from .opening import Openings
 from .paths import path_for
 from .row import Answer, Request, Row, token_limit
 
-_SHARED = 16  # tokens from which on copying a prompt's beginning beats reading it again
+_IDLE = 5.0  # seconds without a row after which the memory of its slots is given back
 _WAIT = 0.003  # seconds that the first request of an idle engine waits for company
 
 
@@ -46,6 +46,7 @@ class Engine:
             end_tokens=sorted(self._end_tokens),
         )
         self._chooser = Chooser(self.path, self._compiler, self._end_tokens, spare=max_batch)
+        self._openings = Openings(self.path)
         self._arriving: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
@@ -126,8 +127,7 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - it belongs to the rows; the thread lives on
                 _fail([row.request for row in rows], error)
                 rows.clear()
-            if not rows:
-                slots.clear()
+                self._forget()
         self._collect(waiting, idle=False)
         closed = StudentError("this student was closed before it had answered; load it again")
         _fail([*(row.request for row in rows), *waiting], closed)
@@ -139,7 +139,7 @@ class Engine:
             patience = max(0.0, deadline - time.monotonic())
             try:
                 if idle and not waiting:
-                    request = self._arriving.get()
+                    request = self._next()
                     deadline = time.monotonic() + _WAIT
                 elif patience and len(waiting) < self.max_batch:
                     request = self._arriving.get(timeout=patience)
@@ -151,17 +151,29 @@ class Engine:
                 return
             waiting.append(request)
 
+    def _next(self) -> Request | None:
+        """The next request, however long it takes; meanwhile the memory is given back."""
+        try:
+            return self._arriving.get(timeout=_IDLE)
+        except queue.Empty:
+            self._forget()
+            return self._arriving.get()
+
+    def _forget(self) -> None:
+        self.path.clear()
+        self._openings.forget()
+
     def _admit(self, slots: Path, waiting: deque[Request], rows: list[Row]) -> None:
         """Start waiting rows, several at a time: each joining costs a call of its own."""
         for request in [request for request in waiting if request.dropped()]:
             waiting.remove(request)
-        free = self.max_batch - len(rows)
+        running, free = len(rows), self.max_batch - len(rows)
         if rows and free < min(len(waiting), self.max_batch // 4):
             return
         while waiting and len(rows) < self.max_batch:
             request = waiting.popleft()
             rows.append(Row(request, len(rows), self._compiler))
-        _share_prefix(slots, rows)
+        self._openings.begin(rows[running:], rows[:running])
 
     def _leave(self, slots: Path, rows: list[Row]) -> None:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""
@@ -182,35 +194,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     also = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     more = also if isinstance(also, list) else [also]
     return frozenset(token for token in (tokenizer.eos_token_id, *more) if token is not None)
-
-
-def _share_prefix(slots: Path, rows: list[Row]) -> None:
-    """Rows that have read nothing take what they have in common with the first one from its slot.
-
-    Prompts of one task begin alike: the instructions are read once.
-    """
-    new = [row for row in rows if not row.read]
-    if not new or len(rows) < 2:
-        return
-    first = rows[0]
-    if first in new:
-        length = min(_in_common(first, row) for row in new if row is not first)
-        if length < _SHARED:
-            return
-        slots.feed([Chunk(first.slot, 0, first.pending[:length])])
-        first.skip(length)
-    for row in new:
-        length = min(_in_common(first, row), first.read)
-        if row is first or length < _SHARED or not (slots.rewinds or length == first.read):
-            continue
-        slots.copy(first.slot, row.slot, length)
-        row.skip(length)
-
-
-def _in_common(one: Row, other: Row) -> int:
-    """Tokens at the start of both prompts, the last of each left to be read."""
-    pairs = zip(one.request.prompt[:-1], other.request.prompt[:-1], strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _fail(requests: Sequence[Request], error: Exception) -> None:

@@ -56,6 +56,15 @@ class Slots:
         """The logits of all tokens or these, shape (states, tokens)."""
         return states if tokens is None else states[:, list(tokens)]
 
+    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+        """Read what prompts begin with, into a slot of its own before all others."""
+        self.feed([Chunk(-1, 0, list(tokens), adapter)])
+
+    def share(self, slots: Sequence[int], length: int) -> None:
+        """Let rows in these slots go on after the first `length` tokens of it."""
+        for slot in slots:
+            self.copy(-1, slot, length)
+
     def copy(self, source: int, target: int, length: int) -> None:
         """Let the first `length` tokens of one slot be those of another too.
 
@@ -63,6 +72,7 @@ class Slots:
         """
         import torch
 
+        source, target = source + 1, target + 1
         with torch.inference_mode():
             for index, layer in enumerate(self._cache.layers if self._cache is not None else ()):
                 if index in self._running:
@@ -93,7 +103,7 @@ class Slots:
             self._cache = self._new_cache()
         tokens, positions, columns = _padded(chunks)
         device = self.model.device
-        slots = [chunk.slot for chunk in chunks]
+        slots = [chunk.slot + 1 for chunk in chunks]
         self._view.show(slots, torch.tensor(columns, device=device))
         for index in self._running:
             before = [self._states[index].get(slot) for slot in slots] if chunks[0].start else None
@@ -227,6 +237,7 @@ def _grown(stored: Any, new: Any, height: int, width: int) -> Any:
         if stored.shape[0] >= height and stored.shape[2] >= width:
             return stored
         height, width = max(height, stored.shape[0]), max(width, stored.shape[2])
+    height = 1 << (height - 1).bit_length()  # twice the slots at a time: to grow is to copy
     grown = new.new_zeros((height, new.shape[1], width, new.shape[3]))
     if stored is not None:
         grown[: stored.shape[0], :, : stored.shape[2]] = stored
