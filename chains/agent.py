@@ -51,7 +51,7 @@ def agent(
             ModelCallLimitMiddleware(run_limit=max_calls, exit_behavior="end"),
             _naming_the_tool(),
         ],
-    ).with_config(recursion_limit=4 * max_calls + 8)  # four steps of the graph for every call
+    ).with_config(recursion_limit=8 * max_calls + 16)  # more steps of the graph than calls can take
 
     def start(said: PromptValue) -> dict[str, Any]:
         return {"messages": said.to_messages()}

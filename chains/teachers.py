@@ -99,15 +99,16 @@ def model_parameters(model: BaseChatModel) -> dict[str, Any]:
 
     A URL is kept without user, password and query. Parameters that are not scalars, such as
     reasoning={"effort": "high"}, are told apart by one fingerprint, "nested". Retries and timeouts
-    decide no answer. Sampling and cap count where an integration leaves them out of what it says
-    of itself (Groq, Ollama, Mistral).
+    decide no answer, nor does a teacher's cap on output tokens: a reply that reaches it is no
+    answer (a student's is, closed by its grammar). Sampling counts where an integration leaves it
+    out of what it says of itself (Groq, Ollama, Mistral).
     """
     parameters = {"kind": model._llm_type, **model._identifying_params}
     for name in _SAMPLING:
         if parameters.get(name) is None:
             parameters[name] = getattr(model, name, None)
-    if not any(parameters.get(name) for name in CAPS):
-        parameters["max_tokens"] = output_cap(model)
+    if not hasattr(model, "card"):
+        parameters = {name: value for name, value in parameters.items() if name not in CAPS}
     if hasattr(model, "openai_api_base"):  # the client reads the variable where nothing is given
         base_url = model.openai_api_base or os.environ.get("OPENAI_BASE_URL")
         parameters |= {"base_url": base_url.rstrip("/")} if base_url else {}

@@ -202,11 +202,11 @@ def carry_out(job: Job, store: Store, progress: Progress | None = None) -> Outco
 
 def once_more(job: Job, store: Store) -> Job:
     """The same rows asked a second time, within what the first time has left of the ceilings."""
-    usd, tokens = spent_by(store, job.run.id)
+    past = spent_by(store, job.run.id)
     limits = replace(
         job.limits,
-        max_usd=job.limits.max_usd and max(1e-9, job.limits.max_usd - usd),
-        max_tokens=job.limits.max_tokens and max(1, job.limits.max_tokens - tokens),
+        max_usd=job.limits.max_usd and max(1e-9, job.limits.max_usd - past.usd),
+        max_tokens=job.limits.max_tokens and max(1, job.limits.max_tokens - past.tokens),
     )
     return replace(job, repeat=True, reuse_labels=None, limits=limits)
 

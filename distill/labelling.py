@@ -83,7 +83,7 @@ def label(
 
     async def answer() -> None:
         calls = calls_per_row(strategy, models=len(models), **asked)
-        caller = Caller(limits, budget=_budget(store, run, limits, calls), crowd=concurrency)
+        caller = Caller(limits, budget=_budget(store, run, limits, calls, known), crowd=concurrency)
         async with own_clients(models) as ready:
             governed = [caller.governed(*pair) for pair in zip(ready, known, strict=True)]
             await answer_rows(
@@ -128,8 +128,12 @@ def _check_budget(
             )
 
 
-def _budget(store: Store, run: Run, limits: Limits, calls: int) -> Budget | None:
+def _budget(
+    store: Store, run: Run, limits: Limits, calls: int, prices: Sequence[Price | None]
+) -> Budget | None:
     if limits.max_usd is None and limits.max_tokens is None:
         return None
-    usd, tokens = spent_by(store, run.id)
-    return Budget(limits, spent=Spend(usd, tokens), calls_per_row=calls)
+    past = spent_by(store, run.id)
+    dear = (price.worst(past.unpriced_input, past.unpriced_output) for price in prices if price)
+    spent = Spend(past.usd + max(dear, default=0.0), past.tokens)
+    return Budget(limits, spent=spent, calls_per_row=calls)

@@ -88,7 +88,7 @@ def outcome(
         totals=totals,
         asked=asked,
         unpriced=unpriced(store, run),
-        at_most_usd=spent_by(store, run)[0],
+        at_most_usd=spent_by(store, run).usd,
         reused=reused,
         left=left,
         stopped=stopped,

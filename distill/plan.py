@@ -124,7 +124,7 @@ def plan(
         run=run,
     )
     hours, hours_by = work.hours(limits, concurrency)
-    spent = spent_by(store, run.id)[0]
+    spent = spent_by(store, run.id).usd
     return Plan(
         run=run.id,
         models=tuple(map(model_name, models)),

@@ -123,20 +123,31 @@ def _json_path(path: str) -> str:
     return "$" + "".join(f'."{name}"' for name in path.split("."))
 
 
-def spent_by(store: Store, run_id: str) -> tuple[float, int]:
-    """US dollars and tokens that a run has spent at most.
+class Spent(Row):
+    """What a run has spent at most: US dollars, and tokens in and out.
 
     Calls that may have been billed and did not say so (`details.unreported_calls`) count with their
-    worst case.
+    worst case. `unpriced_input` and `unpriced_output` are the tokens of rows without a cost.
     """
+
+    usd: float
+    tokens: int
+    unpriced_input: int
+    unpriced_output: int
+
+
+def spent_by(store: Store, run_id: str) -> Spent:
+    """What a run has spent so far."""
     (row,) = store.connection.read(
         "select total(cost) + total(details ->> '$.unreported_calls.usd') as usd, "
-        "total(input_tokens) + total(output_tokens) "
-        "+ total(details ->> '$.unreported_calls.tokens') as tokens "
+        "cast(total(input_tokens) + total(output_tokens) "
+        "+ total(details ->> '$.unreported_calls.tokens') as integer) as tokens, "
+        "cast(total(iif(cost is null, input_tokens, 0)) as integer) as unpriced_input, "
+        "cast(total(iif(cost is null, output_tokens, 0)) as integer) as unpriced_output "
         f"from records where run = {RUN_POSITION}",
         run=run_id,
     )
-    return float(row["usd"]), int(row["tokens"])
+    return Spent(**dict(row))
 
 
 def unpriced(store: Store, run_id: str) -> int:

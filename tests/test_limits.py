@@ -124,11 +124,26 @@ def test_the_sum_counts_what_earlier_calls_spent(store):
     assert model.asked == []
 
 
+def test_the_sum_counts_rows_that_were_bought_before_a_price_was_known(store):
+    label(task, Priced(), store, limit=5)
+    model = Priced()
+    with pytest.raises(Stopped, match=r"\$600\.0000 of \$700"):
+        label(task, model, store, limits=Limits(max_usd=700), prices=[DOLLAR_A_TOKEN])
+    assert model.asked == []
+
+
+def test_another_output_cap_buys_nothing_again(store):
+    label(task, Priced(), store)
+    model = Priced(max_tokens=500)
+    label(task, model, store)
+    assert model.asked == []
+
+
 def test_a_ceiling_of_tokens_stops_cleanly_too(store):
     with pytest.raises(Stopped, match=r"of 4,500 tokens.*raise max_tokens"):
         label(task, Priced(), store, limits=Limits(max_tokens=4_500))
     (run,) = store.runs(task.name)
-    assert 0 < spent_by(store, run.id)[1] <= 4_500
+    assert 0 < spent_by(store, run.id).tokens <= 4_500
 
 
 def test_a_ceiling_without_a_price_or_a_cap_is_refused(store):
@@ -148,7 +163,7 @@ def test_a_reply_that_reports_no_usage_counts_with_its_worst_case(store):
     assert records
     assert {record.cost for record in records} == {None}
     assert all((record.details or {})[UNREPORTED]["calls"] == 1 for record in records)
-    assert 0 < spent_by(store, run.id)[0] <= 4_500
+    assert 0 < spent_by(store, run.id).usd <= 4_500
 
 
 @pytest.mark.parametrize("strategy", ["zero_shot", "self_consistency"])
