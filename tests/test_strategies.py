@@ -598,11 +598,12 @@ def test_an_agent_keeps_its_tool_calls_beside_the_answer(tiny_task: Task) -> Non
         }
 
 
-def test_an_agent_stops_at_its_calls(tiny_task: Task) -> None:
+@pytest.mark.parametrize("most", [3, 20])
+def test_an_agent_stops_at_its_calls(tiny_task: Task, most: int) -> None:
     model = Scripted(replies=lambda _: tool_call("temperature", {"city": "Rio"}))
-    with pytest.raises(OutputParserException, match="no answer in 3 calls"):
-        agent_for(tiny_task, model, max_calls=3).invoke(ROW)
-    assert len(model.asked) == 3
+    with pytest.raises(OutputParserException, match=f"no answer in {most} calls"):
+        agent_for(tiny_task, model, max_calls=most).invoke(ROW)
+    assert len(model.asked) == most
 
 
 def test_a_tool_that_raises_is_one_clear_line(tiny_task: Task) -> None:
