@@ -39,7 +39,8 @@ def outlined(folder: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            build: Any = AutoModelForCausalLM.from_config
+            return build(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise TrainingError(

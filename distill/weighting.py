@@ -8,7 +8,7 @@ from typing import Any
 WEIGHTS = "loss_weights"
 
 
-def weighted(trainer: type) -> type:
+def weighted(trainer: Any) -> Any:
     """A subclass of trl's SFTTrainer whose loss weighs each token by the rows' `loss_weights`.
 
     The loss of a batch is the sum of weight times negative log-likelihood over its tokens, by its
@@ -18,17 +18,16 @@ def weighted(trainer: type) -> type:
     texts' lengths. A row drawn twice, or a batch with more of one task, is not the same thing.
     """
 
-    class Weighted(trainer):  # type: ignore[misc,valid-type] # a class given at run time
+    class Weighted(trainer):  # type: ignore[misc] # a class given at run time
         loss_is_scaled_for_ga = False  # a mean over sequences: micro-batches are averaged
 
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **options)
-            self.data_collator = collated(self.data_collator)
+            self.data_collator: Any = collated(self.data_collator)
 
         def _set_signature_columns_if_needed(self) -> None:
             super()._set_signature_columns_if_needed()
-            if WEIGHTS not in self._signature_columns:
-                self._signature_columns = [*self._signature_columns, WEIGHTS]
+            self._signature_columns: Any = list({*self._signature_columns, WEIGHTS})
 
         def compute_loss(
             self,
