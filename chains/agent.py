@@ -12,7 +12,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel
 
@@ -51,17 +51,27 @@ def agent(
             ModelCallLimitMiddleware(run_limit=max_calls, exit_behavior="end"),
             _naming_the_tool(),
         ],
-    ).with_config(recursion_limit=8 * max_calls + 16)  # more steps of the graph than calls can take
+    )
+    steps = 8 * max_calls + 16  # more steps of the graph than so many calls can take
 
     def start(said: PromptValue) -> dict[str, Any]:
         return {"messages": said.to_messages()}
+
+    def run(said: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        state: dict[str, Any] = graph.invoke(said, {**config, "recursion_limit": steps})
+        return state
+
+    async def arun(said: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        state: dict[str, Any] = await graph.ainvoke(said, {**config, "recursion_limit": steps})
+        return state
 
     names = {one.name for one in formed}
 
     def end(state: dict[str, Any]) -> Thought:
         return _thought(task, state, names, max_calls)
 
-    chain = task.prompt | RunnableLambda(start) | graph | RunnableLambda(end, name="thought")
+    work: Runnable[Any, Any] = RunnableLambda(run, afunc=arun, name="work")
+    chain = task.prompt | RunnableLambda(start) | work | RunnableLambda(end, name="thought")
     return chain.with_types(input_type=dict[str, Any], output_type=Thought)
 
 
