@@ -14,7 +14,7 @@ from typing import Any
 
 from .card import StudentError
 from .labels import Labels
-from .schema import canonical, closed, longest_way_out, room
+from .schema import canonical, closed, dated, longest_way_out, room
 
 _LONGEST_PLAN = 4096
 _MOST_KEPT = 256  # compiled grammars; a server is asked for any number of them
@@ -178,7 +178,7 @@ def json_grammar(schema: Mapping[str, Any]) -> str:
     from llguidance import LLMatcher
 
     return str(
-        LLMatcher.grammar_from_json_schema(dict(schema), overrides={"whitespace_flexible": False})
+        LLMatcher.grammar_from_json_schema(dated(schema), overrides={"whitespace_flexible": False})
     )
 
 

@@ -14,6 +14,20 @@ Shape = dict[str, Any]
 _OPAQUE = frozenset(
     ("pattern", "format", "multipleOf", "allOf", "not", "if", "prefixItems", "patternProperties")
 )
+_VALUES = frozenset(("const", "enum", "default", "examples"))
+
+_YEAR = r"(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})"
+_LEAP = r"(\d\d(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
+_DAY = (
+    r"((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)"
+    r"|02-(0[1-9]|1\d|2[0-8]))"
+)
+_DATE = f"({_YEAR}-{_DAY}|{_LEAP}-02-29)"
+_CLOCK = r"([01]\d|2[0-3]):[0-5]\d"
+_TIME = rf"{_CLOCK}:[0-5]\d(\.\d{{1,6}})?(Z|[+-]{_CLOCK})?"
+# As pydantic writes and reads them, with or without a zone.
+_MOMENTS = {"date": _DATE, "time": _TIME, "date-time": f"{_DATE}T{_TIME}"}
+
 _NUMBER = 40  # bytes that finish a number within any bounds people set
 _ESCAPE = 12  # bytes that finish a character that is half written
 _UNBOUNDED_TEXT = 512
@@ -28,6 +42,22 @@ def closed(schema: Mapping[str, Any]) -> Shape:
             copy[name] = {key: closed(shape) for key, shape in copy[name].items()}
     if "properties" in copy:
         copy.setdefault("additionalProperties", False)
+    return copy
+
+
+def dated(schema: Any) -> Any:
+    """A copy in which dates and times are patterns: the grammar's formats know leap seconds, a
+    lower-case t and the 31st of every month, which Python does not.
+    """
+    if isinstance(schema, list):
+        return [dated(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    copy = {key: value if key in _VALUES else dated(value) for key, value in schema.items()}
+    pattern = _MOMENTS.get(str(copy.get("format")))
+    if pattern is not None and copy.get("type") == "string" and "pattern" not in copy:
+        del copy["format"]
+        copy["pattern"] = f"^{pattern}$"
     return copy
 
 

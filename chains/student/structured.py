@@ -12,7 +12,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from .card import StudentError
 from .grammar import json_grammar
-from .schema import closed
+from .schema import closed, expanded
 
 METHODS = ("json_schema", "function_calling", "json_mode")
 
@@ -36,7 +36,7 @@ def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
         return path
 
     if reason := problem(schema):
-        field = blame(schema, "")
+        field = blame(expanded(schema), "")
         where = f"the field {field}" if field else "the schema"
         raise StudentError(
             f"{what}: {where} cannot be enforced: {_told(reason)}; write it in another way"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel
 
 from .card import StudentError
 
@@ -16,7 +18,17 @@ _ANY = ("any", "required", True)
 
 def openai_tools(tools: Sequence[Any]) -> list[Tool]:
     """Tools in OpenAI's form, from functions, LangChain's tools, classes and JSON schemas."""
-    return [convert_to_openai_tool(tool) for tool in tools]
+    return [_openai_tool(tool) for tool in tools]
+
+
+def whole_schema(schema: Any) -> dict[str, Any]:
+    """The JSON schema of a class, or of what LangChain takes for one.
+
+    LangChain fills references in, and a class that refers to itself then allows anything there.
+    """
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema.model_json_schema()
+    return convert_to_json_schema(schema)
 
 
 def tool_name(tool: Tool) -> str:
@@ -27,7 +39,7 @@ def tool_name(tool: Tool) -> str:
 def parameters(tool: Tool) -> Mapping[str, Any]:
     """The JSON schema of a tool's arguments."""
     given = tool["function"].get("parameters") or {}
-    return {"type": "object", "properties": {}, **given}
+    return given if "$ref" in given else {"type": "object", "properties": {}, **given}
 
 
 def callable_tools(tools: Sequence[Tool], choice: Any) -> tuple[list[Tool], bool]:
@@ -50,6 +62,18 @@ def callable_tools(tools: Sequence[Tool], choice: Any) -> tuple[list[Tool], bool
         known = ", ".join(map(tool_name, tools)) or "none"
         raise StudentError(f"tool_choice {name!r} is not among the tools; they are: {known}")
     return chosen, True
+
+
+def _openai_tool(tool: Any) -> Tool:
+    told = convert_to_openai_tool(tool)
+    schema = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        whole = schema.model_json_schema()
+        if "$defs" in whole:
+            told["function"]["parameters"] = {
+                key: value for key, value in whole.items() if key not in ("title", "description")
+            }
+    return told
 
 
 def _named(choice: Any) -> Any:
