@@ -29,7 +29,7 @@ from .streaming import afollowed, followed
 from .structured import METHODS, both, check_enforceable, parser
 from .tools import callable_tools, openai_tools, parameters, tool_name, whole_schema
 from .turns import learnt_turns, turn_messages
-from .weights import is_student, weights_sha256
+from .weights import student_folder, weights_sha256
 
 _MOST_KEPT = 64  # kinds of calls that a model remembers
 
@@ -65,7 +65,8 @@ class ChatStudent(BaseChatModel):
     @cached_property
     def card(self) -> StudentCard | None:
         """What the run folder says about the student; None for a bare base."""
-        return read_card(Path(self.model).expanduser()) if is_student(self.model) else None
+        folder = student_folder(self.model)
+        return None if folder is None else read_card(folder)
 
     @property
     def model_name(self) -> str:
@@ -354,11 +355,11 @@ class ChatStudent(BaseChatModel):
 
 
 def load_student(folder: str | Path, **options: Any) -> ChatStudent:
-    """The trained student in a run folder, its weights loaded. Raises StudentError.
+    """The trained student in a run folder or a hub repository (user/name), its weights loaded.
 
-    `options` are ChatStudent's fields.
+    Raises StudentError. `options` are ChatStudent's fields.
     """
-    read_card(Path(folder).expanduser())
+    read_card(student_folder(str(folder)) or Path(folder).expanduser())
     student = ChatStudent(model=str(folder), **options)
     _ = student.engine
     return student

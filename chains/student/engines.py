@@ -12,7 +12,7 @@ from typing import Any
 
 from .card import CARD_FILE, StudentError, read_card
 from .engine import Engine
-from .weights import EMBEDDED, base_folder, is_student, merged_model, untuned_model
+from .weights import EMBEDDED, base_folder, merged_model, student_folder, untuned_model
 
 _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer.json", "tokenizer_config.json")
 _ENGINES: dict[tuple[int, str, str], Engine] = {}
@@ -32,7 +32,8 @@ def shared_engine(model: str, sha256: str, *, max_batch: int) -> Engine:
     key = engine_key(model, sha256)
     with _LOCK:
         if key not in _ENGINES:
-            loaded = merged_model(Path(key[1])) if is_student(model) else untuned_model(model)
+            folder = student_folder(model)
+            loaded = untuned_model(model) if folder is None else merged_model(folder)
             _ENGINES[key] = Engine(*loaded, max_batch=max_batch)
         return _ENGINES[key]
 
@@ -61,7 +62,7 @@ def another(model: str, name: str) -> str:
 
 def template_sha256(model: str) -> str:
     """SHA-256 over the files that say how a prompt becomes token ids."""
-    folder = Path(model).expanduser() if is_student(model) else base_folder(model)
+    folder = student_folder(model) or base_folder(model)
     files = [folder / name for name in _TEMPLATE_FILES if (folder / name).is_file()]
     return _sha256(tuple((str(file), file.stat().st_mtime_ns) for file in files))
 
@@ -69,7 +70,8 @@ def template_sha256(model: str) -> str:
 def context_of(model: str) -> int | None:
     """Tokens that a model on this disk takes, prompt and answer together; None: not known."""
     try:
-        base = read_card(Path(model).expanduser()).base if is_student(model) else model
+        folder = Path(model).expanduser()
+        base = read_card(folder).base if (folder / CARD_FILE).is_file() else model
         if base != EMBEDDED and not Path(base).expanduser().is_dir():
             return None  # a hub id: nothing is downloaded to tell
         config: Any = json.loads((base_folder(base) / "config.json").read_bytes())

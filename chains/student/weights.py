@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from .card import CARD_FILE, StudentCard, StudentError, read_card
+from .hub import download, hub_card
 from .quiet import quiet
 from .rendering import PLAIN_TEMPLATE, settled
 
 EMBEDDED = "embedded"
 ADAPTER_FILE = "adapter_model.safetensors"
-# Weights in other formats and duplicates of the same weights stay on the hub.
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-_UNWANTED = ["consolidated*", "original/*", "onnx/*"]
 _PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
 
@@ -53,7 +51,7 @@ def base_folder(base: str, *, revision: str | None = None) -> Path:
     elif _is_path(base):
         folder = Path(base).expanduser()
     else:
-        folder = _download(base, revision)
+        folder = download(base, revision)
     if not folder.is_dir():
         raise StudentError(f"base {base}: there is no such folder; give a model's folder or hub id")
     if not (folder / "config.json").is_file():
@@ -148,8 +146,8 @@ def check_student(folder: Path) -> StudentCard:
 
 def weights_sha256(model: str) -> str:
     """What identifies the weights that `model` serves: its base's, with an adapter's if any."""
-    folder = Path(model).expanduser()
-    if not is_student(model):
+    folder = student_folder(model)
+    if folder is None:
         return base_sha256(model)
     card = check_student(folder)
     pattern = "model*.safetensors" if _is_whole(card) else ADAPTER_FILE
@@ -158,8 +156,22 @@ def weights_sha256(model: str) -> str:
 
 
 def is_student(model: str) -> bool:
-    """Whether `model` is a run folder; anything else is taken for a bare base."""
-    return model != EMBEDDED and (Path(model).expanduser() / CARD_FILE).is_file()
+    """Whether `model` is a run folder, here or on the hub; all else is taken for a bare base."""
+    return student_folder(model) is not None
+
+
+def student_folder(model: str) -> Path | None:
+    """The run folder that `model` names: a folder, or a hub id, then downloaded. None for a base.
+
+    Raises StudentError where the hub has the student and its files cannot be had.
+    """
+    if model == EMBEDDED:
+        return None
+    folder = Path(model).expanduser()
+    if (folder / CARD_FILE).is_file():
+        return folder
+    on_hub = not _is_path(model) and hub_card(model) is not None
+    return download(model, None) if on_hub else None
 
 
 def load_tokenizer(folder: Path, name: str) -> Any:
@@ -257,51 +269,6 @@ def _pad_token(tokenizer: Any) -> str:
 def _is_path(base: str) -> bool:
     looks = base.startswith((".", "~", "/")) or base.count("/") > 1 or "\\" in base
     return looks or Path(base).expanduser().exists()
-
-
-def _download(base: str, revision: str | None) -> Path:
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        folder = snapshot_download(
-            base, revision=revision, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
-        )
-    except errors.GatedRepoError as error:
-        raise _refused(base, error.response.status_code) from error
-    except errors.RevisionNotFoundError as error:
-        raise StudentError(f"{base}: the hub has no revision {revision}; give another") from error
-    except errors.RepositoryNotFoundError as error:
-        # The hub answers 401 alike for a model that is private and one that is not there.
-        raise StudentError(
-            f"{base}: the hub has no such model, or it is private (401); check the name, or set "
-            "HF_TOKEN. For a folder of your own give its path, starting with ./"
-        ) from error
-    except errors.HFValidationError as error:
-        raise StudentError(f"{base} is neither a folder nor a hub id; check the name") from error
-    except (errors.HfHubHTTPError, OSError) as error:
-        raise _unreachable(base, error) from error
-    return Path(folder)
-
-
-def _unreachable(base: str, error: Exception) -> StudentError:
-    """What the hub answered; huggingface_hub hides it behind "not in the cache"."""
-    answers = (getattr(one, "response", None) for one in (error, error.__cause__))
-    status = next((answer.status_code for answer in answers if answer is not None), None)
-    if status in (401, 403):
-        return _refused(base, status)
-    if status is not None:
-        return StudentError(f"{base}: the hub answers with status {status}; try again later")
-    return StudentError(
-        f"{base} is not in the local cache and the hub cannot be reached; connect, or give a "
-        "model's folder"
-    )
-
-
-def _refused(base: str, status: int) -> StudentError:
-    return StudentError(
-        f"{base}: the hub refused ({status}). Accept the licence at https://huggingface.co/{base} "
-        "and set HF_TOKEN"
-    )
 
 
 @functools.lru_cache(maxsize=64)
