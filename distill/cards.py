@@ -24,7 +24,17 @@ def write_cards(
     task: Task, folder: Path, *, base: str, target: Target, training: dict[str, Any]
 ) -> None:
     """Write both; a README.md that somebody has put there stays, and the card comes last."""
-    card = StudentCard(
+    card = student_card(task, folder, base=base, target=target, training=training)
+    if not (folder / MODEL_CARD).exists():
+        (folder / MODEL_CARD).write_text(model_card(card), encoding="utf-8")
+    write_card(folder, card)
+
+
+def student_card(
+    task: Task, folder: Path, *, base: str, target: Target, training: dict[str, Any]
+) -> StudentCard:
+    """The card of a student in `folder`; it is called as the folder is."""
+    return StudentCard(
         name=folder.resolve().name,
         task=task.name,
         target=target,
@@ -38,9 +48,6 @@ def write_cards(
         reasoning=task.reasoning,
         training=training,
     )
-    if not (folder / MODEL_CARD).exists():
-        (folder / MODEL_CARD).write_text(model_card(card), encoding="utf-8")
-    write_card(folder, card)
 
 
 def terms_fact(store: Store, teacher: Run) -> dict[str, Any]:

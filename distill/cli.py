@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from . import (
     cli_export,
     cli_review,
     cli_store,
+    cli_train,
 )
 from .defaults import EXTRAS, base_of, finished_students
 from .display import print_table
@@ -50,42 +51,7 @@ SplitsOption = Annotated[
 
 
 app.command("distill")(cli_distill.distill)
-
-
-@app.command()
-def train(
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    student: Annotated[
-        str, typer.Option(help="base model: embedded, a hub id, or a folder")
-    ] = "embedded",
-    target: Annotated[str, typer.Option(help="label or reason_label")] = "label",
-    out: Annotated[Path | None, typer.Option(help="the run folder; default runs/TARGET")] = None,
-    epochs: Annotated[float | None, typer.Option(help="default: by the base model's size")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="default: by size")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
-    seed: Annotated[int, typer.Option()] = 0,
-    limit: LimitOption = None,
-) -> None:
-    """QLoRA-tune a small student on what the teacher wrote into the store."""
-    from ..chains.loading import load_task
-    from .training import train as train_student
-
-    with open_store(store, create=False) as opened, step_bars() as bars, stoppable():
-        folder = train_student(
-            load_task(task),
-            opened,
-            out=out or Path("runs") / target,
-            base=student,
-            target=_target(target),
-            epochs=epochs,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            seed=seed,
-            limit=limit,
-            progress=bars(f"student {target}"),
-        )
-    say(f"student {folder}")
+app.command("train")(cli_train.train)
 
 
 @app.command()
@@ -203,14 +169,6 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from .training import TrainingError
 
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
-
-
-def _target(text: str) -> Any:
-    from ..chains.task import TARGETS
-
-    if text not in TARGETS:
-        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
-    return text
 
 
 if __name__ == "__main__":

@@ -17,10 +17,17 @@ if TYPE_CHECKING:
     from ..store.rows import Record
 
 RowProgress = Callable[[int, int, "Record"], None]
-StepProgress = Callable[[int, int, float | None], None]
 WINDOW = 60.0  # seconds: rates are those of the last minute
 REDRAWN = 0.1  # seconds between two states of a bar
 SPOKEN = 10.0  # seconds between two lines at first; later a twentieth of the time gone
+
+
+class StepProgress(Protocol):
+    """Called after each step: its number, of how many, its loss, tokens per second if known."""
+
+    def __call__(
+        self, step: int, total: int, loss: float | None, rate: float | None = None, /
+    ) -> None: ...
 
 
 @contextlib.contextmanager
@@ -52,8 +59,10 @@ def step_bars() -> Iterator[Callable[[str], StepProgress]]:
         def of(name: str) -> StepProgress:
             meter = _Meter(name, "steps")
 
-            def update(step: int, total: int, loss: float | None) -> None:
-                meter.loss = loss
+            def update(
+                step: int, total: int, loss: float | None, rate: float | None = None, /
+            ) -> None:
+                meter.loss, meter.tokens = loss, rate
                 screen.draw(meter.at(step, total))
 
             return update
@@ -79,6 +88,7 @@ class _Meter:
         self.done = self.total = self.failed = self.seen = 0
         self.cost: float | None = None
         self.loss: float | None = None
+        self.tokens: float | None = None  # per second
         self.started = self.now = time.monotonic()
         self._marks = deque([(self.started, 0)])
 
@@ -107,6 +117,8 @@ class _Meter:
         rate = self._rate()
         if rate:
             said.append(f"{rate:,.1f} {self.unit}/s")
+        if self.tokens is not None:
+            said.append(f"{self.tokens:,.0f} tokens/s")
         if self.cost is not None:
             said.append(dollars(self.cost))
         if self.seen:

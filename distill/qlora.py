@@ -1,64 +1,43 @@
-"""The recipe: QLoRA (arXiv 2305.14314) on completions only, by trl's SFTTrainer, quietly."""
+"""A recipe carried out: QLoRA (arXiv 2305.14314) and its kin by trl's SFTTrainer, quietly."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import importlib.util
 import math
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..chains.student.quiet import quiet as quiet_models
+from ..chains.student.weights import load_base
 from .dataset import Encoded
+from .hardware import Choice
 from .preflight import TrainingError
-from .run_folder import COMPLETE
+from .recipes import Recipe
+from .speed import score_completions_only, written_out
+from .weighting import WEIGHTS, weighted
 
-Progress = Callable[[int, int, "float | None"], None]
-
-# "LoRA Without Regret" (Schulman et al. 2025): adapters on every linear layer; the rank hardly
-# matters for small data sets. Rank and alpha are what this project's measurements were made with.
-RECIPE: dict[str, Any] = {"rank": 16, "alpha": 64, "dropout": 0.0, "quantisation": "nf4, double"}
-WARMUP = 0.03  # share of the steps
-# Above this many parameters activations are recomputed: memory matters more than ~20 % of speed.
-RECOMPUTE_ABOVE = 300_000_000
+# Where the steps may be told beside the run folder, and the package that each needs.
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn; `epochs` may be a fraction."""
+def load_for_training(base: str, recipe: Recipe, choice: Choice) -> tuple[Any, Any]:
+    """The base as the recipe tunes it here, and its tokenizer. Raises StudentError.
 
-    epochs: float
-    learning_rate: float
-    batch_size: int
-    seed: int
-
-
-def default_schedule(parameters: int) -> tuple[float, float]:
-    """(epochs, learning rate) for a base of so many parameters.
-
-    2e-4 is about ten times what full fine-tuning takes, as "LoRA Without Regret" finds for LoRA;
-    bases under 20 million parameters needed 1.5e-3 and a fourth epoch in this project's runs.
+    Weights that are tuned themselves are float32, whatever they are computed in.
     """
-    return (4.0, 1.5e-3) if parameters < 20_000_000 else (3.0, 2e-4)
-
-
-def parameter_count(folder: Path) -> int:
-    """How many numbers the folder's safetensors files hold, read from their headers alone."""
-    from safetensors import safe_open
-
-    count = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="np") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a dict
-                size = 1
-                for length in tensors.get_slice(name).get_shape():
-                    size *= length
-                count += size
-    return count
+    dtype = "float32" if recipe.adapter == "full" else _DTYPES[choice.precision]
+    return load_base(
+        base,
+        quantised=choice.quantisation != "none",
+        eight_bit=choice.quantisation == "int8",
+        dtype=dtype,
+        # None leaves it to the model: not all have every kernel.
+        attention=None if choice.attention == "sdpa" else choice.attention,
+    )
 
 
 def build_trainer(
@@ -66,37 +45,37 @@ def build_trainer(
     tokenizer: Any,
     encoded: Sequence[Encoded],
     *,
-    validation: Sequence[Encoded],
-    schedule: Schedule,
+    recipe: Recipe,
+    choice: Choice,
     checkpoints: Path,
-    watcher: Any,
+    validation: Sequence[Encoded] = (),
+    seed: int = 0,
+    watchers: Sequence[Any] = (),
+    log_to: Sequence[str] = (),
+    steps: int | None = None,
 ) -> Any:
     """An SFTTrainer over the rows as they are: no packing, no cutting, loss on completions only.
 
-    Raises TrainingError where trl's loss would look at other tokens than the rows say.
+    `steps` None trains the recipe's epochs; a number trains so many steps over the rows in their
+    order and writes nothing. Raises TrainingError where trl's loss would look at other tokens than
+    the rows say.
     """
     import torch
     import transformers
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import SFTTrainer  # type: ignore[attr-defined] # trl loads its names late
 
-    adapter = LoraConfig(
-        r=RECIPE["rank"],
-        lora_alpha=RECIPE["alpha"],
-        lora_dropout=RECIPE["dropout"],
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    steps = _steps(len(encoded), schedule)
-    trainer: Any = SFTTrainer(
-        model=model,
-        args=_arguments(model, schedule, steps, checkpoints, validates=bool(validation)),
+    arguments = _arguments(recipe, choice, len(encoded), checkpoints, seed=seed, steps=steps)
+    arguments |= {"eval_strategy": "epoch" if validation else "no", "report_to": list(log_to)}
+    kind: Any = weighted(SFTTrainer) if WEIGHTS in encoded[0] else SFTTrainer
+    trainer: Any = kind(
+        model=written_out(model),
+        args=_config(arguments),
         train_dataset=Dataset.from_list(list(encoded)),
         eval_dataset=Dataset.from_list(list(validation)) if validation else None,
         processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[watcher],
+        peft_config=_adapter(recipe) if recipe.adapter == "lora" else None,
+        callbacks=list(watchers),
     )
     trainer.remove_callback(transformers.PrinterCallback)
     # peft would write its empty form over a README.md that somebody put into the run folder.
@@ -107,49 +86,42 @@ def build_trainer(
             parameter.data = parameter.data.to(torch.float32)
     _keep_gradients(trainer.model)
     _check_loss_mask(trainer, encoded)
+    score_completions_only(trainer)
+    if steps is not None:
+        trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(encoded)
+    elif recipe.order == "length":
+        order = _by_length(encoded, recipe.batch_size, seed)
+        trainer._get_train_sampler = lambda *_: order
     return trainer
 
 
-def make_watcher(log: Path, *, spent: Mapping[str, float], progress: Progress | None) -> Any:
-    """A callback that logs every step as a JSON line, marks whole checkpoints and stops at NaN.
+def check_trackers(log_to: Sequence[str]) -> None:
+    """Raise TrainingError for a tracker that there is not, or whose package is missing."""
+    for name in log_to:
+        if name not in TRACKERS:
+            raise TrainingError(f"there is no tracker {name}; take one of {', '.join(TRACKERS)}")
+        if importlib.util.find_spec(TRACKERS[name]) is None:
+            raise TrainingError(
+                f"log_to {name} needs a package that is not installed: pip install {TRACKERS[name]}"
+            )
 
-    `spent` are the `seconds` and `cpu_seconds` of the same training before it was interrupted; a
-    line's seconds are wall time and its `cpu_seconds` those of all threads, both since step 0.
-    """
-    from transformers import TrainerCallback
 
-    class Watcher(TrainerCallback):
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.wall = time.monotonic() - spent.get("seconds", 0.0)
-            self.processor = time.process_time() - spent.get("cpu_seconds", 0.0)
-
-        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            loss = (kwargs.get("logs") or {}).get("loss")
-            if loss is None:
-                return
-            line = {
-                "step": state.global_step,
-                "total": state.max_steps,
-                "loss": loss,
-                "seconds": round(time.monotonic() - self.wall, 2),
-                "cpu_seconds": round(time.process_time() - self.processor, 2),
-            }
-            with log.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(line) + "\n")
-            if not math.isfinite(loss):
-                shutil.rmtree(args.output_dir, ignore_errors=True)  # nothing to go on from
-                raise TrainingError(
-                    f"the loss is {loss} at step {state.global_step} of {state.max_steps}; give a "
-                    f"lower learning rate than {args.learning_rate:g}"
-                )
-            if progress:
-                progress(state.global_step, state.max_steps, loss)
-
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (folder / COMPLETE).touch()
-
-    return Watcher()
+@contextlib.contextmanager
+def tracked(folder: Path, log_to: Sequence[str]) -> Iterator[None]:
+    """Trackers find their place in the run folder, and its name, while the block lasts."""
+    wanted = {
+        "TENSORBOARD_LOGGING_DIR": str(folder / "tensorboard"),
+        "WANDB_DIR": str(folder),
+        "WANDB_PROJECT": "understudy",
+        "TRACKIO_PROJECT": "understudy",
+    }
+    added = [name for name in wanted if log_to and name not in os.environ]
+    os.environ.update({name: wanted[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 @contextlib.contextmanager
@@ -170,44 +142,91 @@ def quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _steps(rows: int, schedule: Schedule) -> int:
-    return math.ceil(math.ceil(rows / schedule.batch_size) * schedule.epochs)
+def steps_of(rows: int, recipe: Recipe) -> int:
+    """How many steps the recipe takes over so many rows."""
+    return math.ceil(math.ceil(rows / recipe.batch_size) * recipe.epochs)
+
+
+def _adapter(recipe: Recipe) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules=recipe.adapted,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _config(arguments: dict[str, Any]) -> Any:
+    from trl import SFTConfig  # type: ignore[attr-defined] # trl loads its names late
+
+    return SFTConfig(**arguments)
 
 
 def _arguments(
-    model: Any, schedule: Schedule, steps: int, checkpoints: Path, *, validates: bool
-) -> Any:
-    import torch
-    from trl import SFTConfig  # type: ignore[attr-defined] # trl loads its names late
-
-    cuda = torch.cuda.is_available()
-    return SFTConfig(
-        output_dir=str(checkpoints),
-        num_train_epochs=schedule.epochs,
-        per_device_train_batch_size=schedule.batch_size,
-        per_device_eval_batch_size=schedule.batch_size,
-        learning_rate=schedule.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=math.ceil(WARMUP * steps),
-        optim="adamw_torch_fused",
-        seed=schedule.seed,
+    recipe: Recipe, choice: Choice, rows: int, checkpoints: Path, *, seed: int, steps: int | None
+) -> dict[str, Any]:
+    return {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": recipe.epochs,
+        "max_steps": -1 if steps is None else steps,
+        "per_device_train_batch_size": recipe.at_once,
+        "per_device_eval_batch_size": recipe.at_once,
+        "gradient_accumulation_steps": recipe.accumulate,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": recipe.scheduler,
+        "warmup_steps": math.ceil(recipe.warmup * (steps or steps_of(rows, recipe))),
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "optim": choice.optimizer,
+        "seed": seed,
         # Without it trl drops the mask of rows that come tokenised, and learns the prompts too.
-        completion_only_loss=True,
-        max_length=None,
-        packing=False,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        activation_checkpointing=model.num_parameters() > RECOMPUTE_ABOVE,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would hide a NaN behind an average
-        eval_strategy="epoch" if validates else "no",
-        save_strategy="epoch",
-        save_total_limit=2,
-        report_to=[],
-        push_to_hub=False,
-        disable_tqdm=True,
-    )
+        "completion_only_loss": True,
+        "max_length": None,
+        "packing": False,
+        "bf16": choice.precision == "bf16",
+        "fp16": choice.precision == "fp16",
+        "use_cpu": choice.device == "cpu",
+        "dataloader_pin_memory": choice.device == "cuda",
+        "activation_checkpointing": choice.recompute,
+        "logging_steps": 1,
+        "include_num_input_tokens_seen": "non_padding",
+        "logging_nan_inf_filter": False,  # it would hide a NaN behind an average
+        "save_strategy": "epoch" if steps is None else "no",
+        "save_total_limit": 2,
+        "push_to_hub": False,
+        "disable_tqdm": True,
+    }
+
+
+def _by_length(encoded: Sequence[Encoded], batch_size: int, seed: int) -> Any:
+    """Rows of like length together, shuffled anew each epoch, from the seed alone.
+
+    transformers' own sampler draws from the global random state, which a resumed run has lost.
+    """
+    import torch
+    from transformers import trainer_pt_utils
+
+    grouped: Any = trainer_pt_utils.get_length_grouped_indices
+
+    lengths = [len(ids["input_ids"]) for ids in encoded]
+
+    class ByLength(torch.utils.data.Sampler[int]):
+        epoch = 0
+
+        def set_epoch(self, epoch: int) -> None:
+            self.epoch = epoch
+
+        def __len__(self) -> int:
+            return len(lengths)
+
+        def __iter__(self) -> Iterator[int]:
+            drawn = torch.Generator().manual_seed(seed * 1_000_003 + self.epoch)
+            return iter(grouped(lengths, batch_size, generator=drawn))
+
+    return ByLength()
 
 
 def _keep_gradients(model: Any) -> None:

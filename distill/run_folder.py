@@ -14,31 +14,45 @@ from typing import Any
 from ..chains.student.card import CARD_FILE
 from .preflight import TrainingError
 
-SETTINGS_FILE = "training_settings.json"
+TRAINING_FILE = "training.json"
+FORMAT = 1
 LOCK_FILE = "training.lock"
 LOG_FILE = "training_log.jsonl"
+VALIDATION_FILE = "validation_log.jsonl"
 CHECKPOINTS = "checkpoints"
 COMPLETE = "complete"  # the mark in a checkpoint that was written to its end
-_PART = f"{SETTINGS_FILE}.part"
+BEST = "best"  # beside the checkpoints: best-STEP, the student that agreed most until then
+_PART = f"{TRAINING_FILE}.part"
 
 
 @contextlib.contextmanager
-def claim(folder: Path, settings: Mapping[str, Any]) -> Iterator[bool]:
+def claim(
+    folder: Path, settings: Mapping[str, Any], chosen: Mapping[str, Any] | None = None
+) -> Iterator[bool]:
     """Hold the folder for one training; yields whether it has this very student, finished.
 
-    The card is written last, so a folder without one is unfinished. Raises TrainingError for a
-    folder that holds anything else, or that another process is training into: nobody's work is
-    written over.
+    `settings` decide what is learnt, `chosen` how this machine computes it: a training that is not
+    finished goes on as it began. The card is written last, so a folder without one is unfinished.
+    Raises TrainingError for a folder that holds anything else, or that another process is training
+    into: nobody's work is written over.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if _finished(folder, settings):
+    document = {"format": FORMAT, "settings": dict(settings), "chosen": dict(chosen or {})}
+    if _finished(folder, document):
         yield True
         return
     with _lock(folder):
-        finished = _finished(folder, settings)  # another process may just have ended
+        finished = _finished(folder, document)  # another process may just have ended
         if not finished:
-            _make_ready(folder, settings)
+            _make_ready(folder, document)
         yield finished
+
+
+def tell(folder: Path, **facts: Any) -> None:
+    """Add to what training.json tells, whole or not at all."""
+    document = (_document(folder) or {}) | facts
+    (folder / _PART).write_text(json.dumps(document, indent=2), encoding="utf-8")
+    (folder / _PART).replace(folder / TRAINING_FILE)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -47,17 +61,34 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=_step, default=None)
 
 
-def rewind_log(folder: Path, checkpoint: Path | None) -> dict[str, float]:
-    """Drop the log's lines after the checkpoint; returns the seconds spent until there."""
-    path = folder / LOG_FILE
-    kept: list[str] = []
-    if checkpoint and path.is_file():
-        kept = path.read_text(encoding="utf-8").splitlines()[: _step(checkpoint)]
-    path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    if not kept:
-        return {}
-    last = json.loads(kept[-1])
-    return {name: last[name] for name in ("seconds", "cpu_seconds")}
+def rewind(folder: Path, checkpoint: Path | None) -> dict[str, float]:
+    """Forget what came after the checkpoint; returns the seconds spent until there."""
+    step = _step(checkpoint) if checkpoint else 0
+    for name in (LOG_FILE, VALIDATION_FILE):
+        kept = [line for line in read_lines(folder / name) if line["step"] <= step]
+        if kept or name == LOG_FILE:
+            text = "".join(f"{json.dumps(line)}\n" for line in kept)
+            (folder / name).write_text(text, encoding="utf-8")
+        else:
+            (folder / name).unlink(missing_ok=True)
+    for student in _bests(folder):
+        if _step(student) > step:
+            shutil.rmtree(student)
+    lines = read_lines(folder / LOG_FILE)
+    return {name: lines[-1][name] for name in ("seconds", "cpu_seconds")} if lines else {}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSON-lines file; none where there is no file."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def best_of(folder: Path) -> Path | None:
+    """The student in training that agreed most with the teacher so far, where any is kept."""
+    return max(_bests(folder), key=_step, default=None)
 
 
 @contextlib.contextmanager
@@ -68,20 +99,28 @@ def failures_told(folder: Path) -> Iterator[None]:
     try:
         yield
     except (MemoryError, OSError, RuntimeError, SafetensorError) as error:
-        if _out_of_memory(error):
+        if out_of_memory(error):
             text = str(error).splitlines()[0][:120] if str(error) else "MemoryError"
             raise TrainingError(
-                f"out of memory: {text}; give a smaller batch size or a smaller base"
+                f"out of memory: {text}; take fewer rows_at_once or a smaller base; {kept(folder)}"
             ) from error
         if why := _write_failure(error):
             raise _unwritable(folder, why) from error
         raise
 
 
-def _finished(folder: Path, settings: Mapping[str, Any]) -> bool:
+def kept(folder: Path) -> str:
+    """What a training that ended here goes on from."""
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        return "no checkpoint had been written: run again, it begins anew"
+    return f"the last good checkpoint is {checkpoint.name}: run again, it goes on from there"
+
+
+def _finished(folder: Path, document: Mapping[str, Any]) -> bool:
     """Whether this very student is in the folder; only reads. Raises TrainingError for others."""
-    found = _found_settings(folder)
-    if found is None or not settings.keys() <= found.keys():
+    found = _document(folder)
+    if found is None or not document["settings"].keys() <= found["settings"].keys():
         if any(entry.name not in (LOCK_FILE, _PART) for entry in folder.iterdir()):
             raise TrainingError(
                 f"{folder} is not empty and not a run folder; give a new one as out"
@@ -89,30 +128,44 @@ def _finished(folder: Path, settings: Mapping[str, Any]) -> bool:
         return False
     finished = (folder / CARD_FILE).is_file()
     if finished or last_checkpoint(folder):
-        for name, wanted in settings.items():
-            if found[name] != wanted:
-                raise TrainingError(
-                    f"{folder} holds a student with {name} {found[name]}, not {wanted}; give "
-                    "another out, or delete that folder"
-                )
+        _check_same(folder, found["settings"], document["settings"])
+    if not finished and last_checkpoint(folder):
+        _check_same(folder, found.get("chosen", {}), document["chosen"])
     return finished
 
 
-def _found_settings(folder: Path) -> dict[str, Any] | None:
+def _check_same(folder: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise TrainingError(
+                f"{folder} holds a student with {name} {found.get(name)}, not {value}; give "
+                "another out, or delete that folder"
+            )
+
+
+def _document(folder: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        found = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        return None
+    if found.get("format") != FORMAT:
+        raise TrainingError(
+            f"{folder} has a {TRAINING_FILE} of format {found.get('format')}, and this version "
+            f"reads {FORMAT}; give a new folder as out"
+        )
+    return found
 
 
-def _make_ready(folder: Path, settings: Mapping[str, Any]) -> None:
+def _make_ready(folder: Path, document: Mapping[str, Any]) -> None:
     """Write the settings down and delete what a killed training left half-written."""
     for checkpoint in _checkpoints(folder):
         if not (checkpoint / COMPLETE).is_file():
             shutil.rmtree(checkpoint)
-    (folder / _PART).write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    (folder / _PART).replace(folder / SETTINGS_FILE)
+    for part in (folder / CHECKPOINTS).glob("part-*"):
+        shutil.rmtree(part)
+    tell(folder, **document)
 
 
 @contextlib.contextmanager
@@ -154,7 +207,8 @@ def _held(path: Path) -> bool:
         return True
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether this is a lack of memory, on a GPU or not."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -179,13 +233,16 @@ def _write_failure(error: Exception) -> str | None:
 
 def _unwritable(folder: Path, why: str) -> TrainingError:
     return TrainingError(
-        f"{folder} cannot be written: {why}; free space or give another folder, then run again: it "
-        "goes on from the last checkpoint"
+        f"{folder} cannot be written: {why}; free space or give another folder; {kept(folder)}"
     )
 
 
 def _checkpoints(folder: Path) -> list[Path]:
     return list((folder / CHECKPOINTS).glob("checkpoint-*"))
+
+
+def _bests(folder: Path) -> list[Path]:
+    return list((folder / CHECKPOINTS).glob(f"{BEST}-*"))
 
 
 def _step(checkpoint: Path) -> int:

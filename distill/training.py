@@ -1,32 +1,44 @@
-"""QLoRA: what a teacher wrote into the store becomes a run folder with a trained adapter."""
+"""What a teacher wrote into the store becomes a run folder with a trained student."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
+import dataclasses
+import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..chains.student.weights import EMBEDDED, base_folder, base_sha256, load_base
+from ..chains.student.weights import EMBEDDED
 from ..chains.task import Target, Task
 from ..store.store import Store
+from .agreement import Pairs, agreement
 from .cards import base_name, remember_training, terms_fact, write_cards
-from .dataset import examples_sha256, rows_sha256
-from .lesson import Lesson, prepare
+from .course import Course, facts_of, set_course, versions
+from .curves import write_curves
+from .dataset import lesson_pairs
+from .fitting import steps_or_advice
+from .lesson import VALIDATION_ROWS, Lesson, prepare
 from .preflight import TrainingError
-from .qlora import (
-    RECIPE,
-    Progress,
-    Schedule,
-    build_trainer,
-    default_schedule,
-    make_watcher,
-    parameter_count,
-    quiet,
+from .qlora import build_trainer, check_trackers, load_for_training, quiet, tracked
+from .recipes import Recipe
+from .run_folder import (
+    CHECKPOINTS,
+    best_of,
+    claim,
+    failures_told,
+    last_checkpoint,
+    rewind,
+    tell,
 )
-from .run_folder import CHECKPOINTS, LOG_FILE, claim, failures_told, last_checkpoint, rewind_log
+from .watching import (
+    Progress,
+    Watch,
+    make_watcher,
+    patience_ended,
+    save_student,
+    saving_on_interrupt,
+)
 
 __all__ = ["Lesson", "TrainingError", "prepare", "train"]
 
@@ -39,133 +51,163 @@ def train(
     base: str = EMBEDDED,
     target: Target = "label",
     teacher_run: str | None = None,
+    recipe: str | Path | Recipe | None = None,
     epochs: float | None = None,
     learning_rate: float | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     seed: int = 0,
     limit: int | None = None,
+    changes: Mapping[str, Any] | None = None,
+    log_to: Sequence[str] = (),
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+    **options: Any,
 ) -> Path:
     """Train a student on one teacher run's answers to the split "train"; returns its run folder.
 
-    `teacher_run` None takes the task's newest teacher run that answered anything; `epochs` and
-    `learning_rate` None take `default_schedule`; `limit` is in rows. The call interrupted and made
-    again goes on from the last epoch's checkpoint; a finished folder is returned as it is.
-    `progress(step, steps, loss)` is called after every step.
+    `teacher_run` None takes the task's newest teacher run that answered anything. `recipe` is a
+    preset's name, a TOML file or a Recipe; None takes "tiny" for bases under 20 million parameters,
+    else "default"; `epochs`, `learning_rate`, `batch_size` and other fields in `changes` change it.
+    `limit` is in rows; `options` choose rows, as `prepare` takes them. The call interrupted and
+    made again goes on from the last checkpoint; a finished folder is returned as it is. `log_to`
+    names trackers of TRACKERS that are told every step; `announce` is told in one line how this
+    hardware is used, and `progress(step, steps, loss, tokens_per_second)` is called after each
+    step.
 
     Raises TrainingError, and StudentError where the base cannot be loaded.
     """
+    check_trackers(log_to)
+    course = set_course(
+        task,
+        store,
+        base=base,
+        target=target,
+        teacher_run=teacher_run,
+        recipe=recipe,
+        changes={
+            **(changes or {}),
+            **_given(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size),
+        },
+        seed=seed,
+        limit=limit,
+        **options,
+    )
+    if announce:
+        announce(course.choice.line)
     folder = Path(out)
-    lesson = prepare(task, store, base=base, target=target, teacher_run=teacher_run, limit=limit)
-    schedule = _schedule(base, epochs, learning_rate, batch_size=batch_size, seed=seed)
-    settings = _settings(task, lesson, schedule, base=base, target=target)
-    with failures_told(folder), claim(folder, settings) as finished:
-        if not finished:
-            state = _learn(folder, lesson, schedule, base=base, progress=progress)
-            facts = _facts(settings, lesson, state, folder) | terms_fact(store, lesson.teacher)
-            write_cards(task, folder, base=base, target=target, training=facts)
-            shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        remember_training(store, folder, settings, lesson.taught.rows)
+    learn(course, store, folder, log_to=log_to, progress=progress)
+    remember_training(store, folder, course.settings, course.lesson.taught.rows)
     return folder
 
 
-def _schedule(
-    base: str, epochs: float | None, learning_rate: float | None, *, batch_size: int, seed: int
-) -> Schedule:
-    default_epochs, default_rate = default_schedule(parameter_count(base_folder(base)))
-    schedule = Schedule(
-        epochs=float(default_epochs if epochs is None else epochs),
-        learning_rate=float(default_rate if learning_rate is None else learning_rate),
-        batch_size=batch_size,
-        seed=seed,
+def learn(
+    course: Course,
+    store: Store,
+    folder: Path,
+    *,
+    log_to: Sequence[str] = (),
+    progress: Progress | None = None,
+    measure_last: bool = False,
+) -> None:
+    """Carry the course out into `folder`, which the store does not hear of.
+
+    `measure_last` measures the agreement on the validation rows also where the recipe keeps the
+    last adapter.
+    """
+    with failures_told(folder), claim(folder, course.settings, course.chosen) as finished:
+        if finished:
+            return
+        tell(folder, chosen=course.chosen | {"said": course.choice.line}, versions=versions())
+        pairs = _validation_pairs(course, store)
+        measures = bool(pairs) and (course.recipe.keep == "best" or measure_last)
+        watch = Watch(
+            folder=folder,
+            tokenizer=None,
+            progress=progress,
+            measure=_measure(course, pairs) if measures else None,
+            patience=course.recipe.patience,
+            checkpoint_minutes=course.recipe.checkpoint_minutes,
+        )
+        best_step = _train(course, watch, log_to)
+        facts = facts_of(course, folder, best_step) | terms_fact(store, course.lesson.teacher)
+        tell(folder, result={name: facts[name] for name in facts if name not in course.settings})
+        write_curves(folder)
+        write_cards(course.task, folder, base=course.base, target=course.target, training=facts)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+
+
+def _given(**fields: float | None) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _validation_pairs(course: Course, store: Store) -> Pairs:
+    teacher = course.lesson.teacher.id
+    pairs, _ = lesson_pairs(store, course.task, teacher, split="validation")
+    return pairs[:VALIDATION_ROWS]
+
+
+def _measure(course: Course, pairs: Pairs) -> Any:
+    return functools.partial(
+        _agreement_in,
+        task=course.task,
+        pairs=pairs,
+        base=course.base,
+        target=course.target,
+        training=course.serving,
     )
-    for name in ("epochs", "learning_rate", "batch_size"):
-        if not 0 < getattr(schedule, name) < float("inf"):
-            raise TrainingError(f"{name} is {getattr(schedule, name)}: it must be above 0")
-    if not 0 <= seed < 2**32:
-        raise TrainingError(f"seed is {seed}: it must be from 0 to 4294967295")
-    return schedule
 
 
-def _settings(
-    task: Task, lesson: Lesson, schedule: Schedule, *, base: str, target: Target
-) -> dict[str, Any]:
-    """Everything that decides what is learnt: the same settings, the same student."""
-    return {
-        "task": task.name,
-        "target": target,
-        "student_words": task.student_words,
-        "answers": task.answers,
-        "base_sha256": base_sha256(base),
-        "teacher_run": lesson.teacher.id,
-        "rows": len(lesson.taught.rows),
-        "rows_sha256": rows_sha256(lesson.taught.rows),
-        "epochs": schedule.epochs,
-        "learning_rate": schedule.learning_rate,
-        "batch_size": schedule.batch_size,
-        "seed": schedule.seed,
-        **RECIPE,
-    }
+def _agreement_in(folder: Path, *, task: Task, pairs: Pairs, **about: Any) -> float | None:
+    return agreement(task, folder, pairs, **about)
 
 
-def _learn(
-    folder: Path, lesson: Lesson, schedule: Schedule, *, base: str, progress: Progress | None
-) -> Any:
-    """Train to the end, save adapter and tokenizer, and return the trainer's state."""
+def _train(course: Course, watch: Watch, log_to: Sequence[str]) -> int | None:
+    """Train to the end, save the student, and return the step whose adapter was kept as best."""
+    folder, lesson = watch.folder, course.lesson
     checkpoint = last_checkpoint(folder)
-    spent = rewind_log(folder, checkpoint)
-    with quiet():
+    spent = rewind(folder, checkpoint)
+    with quiet(), tracked(folder, log_to):
         import transformers
 
-        transformers.set_seed(schedule.seed)
-        model, tokenizer = load_base(base)
+        transformers.set_seed(course.seed)
+        model, tokenizer = load_for_training(course.base, course.recipe, course.choice)
+        watcher = make_watcher(dataclasses.replace(watch, tokenizer=tokenizer, spent=spent))
         trainer = build_trainer(
             model,
             tokenizer,
             lesson.encoded,
-            validation=lesson.validation,
-            schedule=schedule,
+            recipe=course.recipe,
+            choice=course.choice,
             checkpoints=folder / CHECKPOINTS,
-            watcher=make_watcher(folder / LOG_FILE, spent=spent, progress=progress),
+            validation=lesson.validation,
+            seed=course.seed,
+            watchers=[watcher],
+            log_to=log_to,
         )
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.model.peft_config["default"].base_model_name_or_path = base_name(base)
-        trainer.model.save_pretrained(folder, save_embedding_layers=False)
-        tokenizer.save_pretrained(folder)
-    return trainer.state
+        if hasattr(trainer.model, "peft_config"):
+            adapter = trainer.model.peft_config["default"]
+            adapter.base_model_name_or_path = base_name(course.base)
+        if not (checkpoint and patience_ended(folder, course.recipe.patience)):
+            with saving_on_interrupt(watcher):
+                steps_or_advice(
+                    trainer,
+                    lesson.encoded,
+                    course.recipe.at_once,
+                    checkpoint=checkpoint,
+                    folder=folder,
+                )
+        return _keep(trainer.model, tokenizer, course, folder)
 
 
-def _facts(settings: Mapping[str, Any], lesson: Lesson, state: Any, folder: Path) -> dict[str, Any]:
-    """What the card tells of a training: everything that a reader needs to judge or repeat it."""
-    lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
-    first, last = json.loads(lines[0]), json.loads(lines[-1])
-    return {
-        **settings,
-        "quantised": True,
-        "teacher_model": lesson.teacher.model,
-        "left_out": dict(lesson.taught.left_out),
-        "unseen": {path: list(classes) for path, classes in lesson.preflight.unseen.items()},
-        "examples_sha256": examples_sha256(lesson.taught.rows),
-        "steps": state.global_step,
-        "tokens_per_epoch": lesson.preflight.tokens,
-        "completion_tokens_per_epoch": lesson.preflight.completion_tokens,
-        "longest_row": lesson.preflight.longest,
-        "first_loss": first["loss"],
-        "last_loss": last["loss"],
-        "validation_losses": [h["eval_loss"] for h in state.log_history if "eval_loss" in h],
-        "validation_rows": len(lesson.validation),
-        "seconds": last["seconds"],
-        "cpu_seconds": last["cpu_seconds"],
-        "device": _device(),
-        **lesson.facts,
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")
-        },
-    }
+def _keep(model: Any, tokenizer: Any, course: Course, folder: Path) -> int | None:
+    """Put the student into its folder: the best one of the validations, else the last."""
+    best = best_of(folder) if course.recipe.keep == "best" else None
+    if best is None:
+        save_student(model, tokenizer, folder)
+        return None
+    from ..chains.student.card import CARD_FILE
 
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+    for file in sorted(best.iterdir()):
+        if file.name not in (CARD_FILE, "README.md"):
+            shutil.copyfile(file, folder / file.name)
+    return int(best.name.split("-")[-1])

@@ -15,8 +15,8 @@ import pytest
 
 from understudy.chains import Task
 from understudy.chains.student.card import read_card
-from understudy.chains.task import TARGETS
-from understudy.distill.qlora import default_schedule, parameter_count
+from understudy.distill.hardware import parameter_count
+from understudy.distill.recipes import recipe_of
 from understudy.distill.run_folder import failures_told
 from understudy.distill.training import TrainingError, prepare, train
 from understudy.store import Example, Record, Run, Store, example_id
@@ -91,14 +91,17 @@ def test_a_run_folder_holds_the_adapter_its_card_and_no_pickle(tune, tiny_task, 
         "chat_template.jinja",
         "tokenizer.json",
         "tokenizer_config.json",
+        "training.json",
+        "training_curves.svg",
         "training_log.jsonl",
-        "training_settings.json",
         "understudy.json",
+        "validation_log.jsonl",
     ]
     card = read_card(folder)
     card.check(tiny_task)
     assert (card.name, card.target, card.base) == ("run", "reason_label", str(tiny_base))
-    assert seen == [(line["step"], line["total"], line["loss"]) for line in log_of(folder)]
+    assert [s[:3] for s in seen] == [(s["step"], s["total"], s["loss"]) for s in log_of(folder)]
+    assert all(step[3] > 0 for step in seen)  # tokens per second
     assert [step[:2] for step in seen] == [(1, 2), (2, 2)]
     facts = card.training
     expected = {
@@ -159,7 +162,7 @@ def test_the_same_seed_gives_the_same_student_and_another_seed_another(tune):
 def test_an_interrupted_training_goes_on_and_ends_bit_for_bit_the_same(tune, tmp_path):
     whole = tune("whole", epochs=3)
 
-    def interrupt(step: int, total: int, loss: float | None) -> None:
+    def interrupt(step: int, *_: Any) -> None:
         if step == 5:
             raise KeyboardInterrupt
 
@@ -237,9 +240,9 @@ def test_a_folder_with_another_student_is_left_alone(tune, store, tiny_task):
     [
         ("thesis.doc", "years of work"),
         ("settings.json", '{"mine": 1}'),
-        ("training_settings.json", '{"seed": 0}'),
-        ("training_settings.json", "[]"),
-        ("training_settings.json", "{"),
+        ("training.json", '{"seed": 0}'),
+        ("training.json", "[]"),
+        ("training.json", "{"),
     ],
 )
 def test_a_folder_that_is_not_a_run_folder_is_left_alone(tune, tmp_path, name, text):
@@ -304,7 +307,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_that_of_a_living_one_is_
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory: CUDA"),
         (RuntimeError("DefaultCPUAllocator: not enough memory: you"), "out of memory: Default"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory: Default"),
-        (MemoryError(), "out of memory: MemoryError; give a smaller batch size"),
+        (MemoryError(), "out of memory: MemoryError; take fewer rows_at_once"),
         (RuntimeError("[enforce fail at inline_container.cc] . unexpected pos 64"), "whole; free"),
     ],
 )
@@ -373,7 +376,7 @@ def test_both_targets_are_taught_the_same_rows_of_a_patchy_teacher(store, tiny_t
             patchy.add_record(record.model_copy(update={"reasoning": odd.get(i, record.reasoning)}))
         label, reasoned = (
             prepare(tiny_task, patchy, base=str(tiny_base), target=target, limit=12).taught
-            for target in TARGETS
+            for target in ("label", "reason_label")
         )
     assert [row.example for row in label.rows] == [row.example for row in reasoned.rows]
     assert len(label.rows) == 12
@@ -410,7 +413,7 @@ def test_the_newest_teacher_with_records_of_this_schema_teaches(store, tiny_task
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "labels"}, "there is no target labels; take one of label, reason_label"),
+        ({"target": "labels"}, "there is no target labels; take one of label, "),
         ({"limit": 0}, "limit is 0"),
         ({"limit": 7}, "7 training rows, at least 8"),
         ({"epochs": 0}, "epochs is 0.0: it must be above 0"),
@@ -452,5 +455,7 @@ def test_it_is_silent_and_pings_nobody(tune, monkeypatch, capfd):
 
 def test_small_bases_learn_faster_and_longer(tiny_base):
     assert parameter_count(tiny_base) < 100_000
-    assert default_schedule(1_100_000) == (4.0, 1.5e-3)
-    assert default_schedule(1_200_000_000) == (3.0, 2e-4)
+    small = recipe_of(None, parameters=1_100_000)
+    assert (small.name, small.epochs, small.learning_rate) == ("tiny", 4.0, 1.5e-3)
+    large = recipe_of(None, parameters=1_200_000_000)
+    assert (large.name, large.epochs, large.learning_rate) == ("default", 3.0, 2e-4)

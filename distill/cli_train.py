@@ -1,0 +1,138 @@
+"""The command train: a student learns what the teacher wrote into the store."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    LimitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+    say,
+    stoppable,
+)
+from .progress import step_bars
+
+if TYPE_CHECKING:
+    from ..chains.task import Task
+    from ..store.store import Store
+
+_recipe = partial(typer.Option, rich_help_panel="Recipe")
+_run = partial(typer.Option, rich_help_panel="Run")
+
+StudentOption = Annotated[str, typer.Option(help="base model: embedded, a hub id, or a folder")]
+TargetOption = Annotated[str, typer.Option(help="what the student is to write, such as label")]
+OutOption = Annotated[Path | None, typer.Option(help="the run folder; default runs/TARGET")]
+RecipeOption = Annotated[
+    str | None,
+    _recipe(
+        help="default, tiny, notebook, int8, lora, full, or a TOML file; default: by the base's "
+        "size"
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    _recipe("--set", help="FIELD=VALUE of the recipe, such as rank=32; repeatable"),
+]
+EpochsOption = Annotated[float | None, _recipe(help="default: the recipe's")]
+RateOption = Annotated[float | None, _recipe("--learning-rate", help="default: the recipe's")]
+BatchOption = Annotated[int | None, _recipe("--batch-size", min=1, help="rows of one step")]
+SeedOption = Annotated[int, _recipe()]
+SweepOption = Annotated[
+    list[str] | None,
+    _run(
+        "--sweep",
+        help="FIELD=VALUE,VALUE of the recipe: train with each, keep what agrees most on the "
+        "validation rows; repeatable",
+    ),
+]
+PlanOption = Annotated[bool, _run("--plan", help="time 3 steps, print what it would take, stop")]
+LogToOption = Annotated[
+    list[str] | None,
+    _run("--log-to", help="tensorboard, wandb or trackio; nothing is sent anywhere without it"),
+]
+JsonOption = Annotated[bool, _run("--json", help="the plan as one JSON object")]
+
+
+def train(
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    student: StudentOption = "embedded",
+    target: TargetOption = "label",
+    out: OutOption = None,
+    limit: LimitOption = None,
+    recipe: RecipeOption = None,
+    set_fields: SetOption = None,
+    epochs: EpochsOption = None,
+    learning_rate: RateOption = None,
+    batch_size: BatchOption = None,
+    seed: SeedOption = 0,
+    sweep: SweepOption = None,
+    plan: PlanOption = False,
+    log_to: LogToOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tune a small student on what the teacher wrote into the store; run again, it goes on."""
+    from ..chains.loading import load_task
+    from ..chains.task import TARGETS
+    from .recipes import changes_of
+
+    if target not in TARGETS:
+        fail(f"target {target} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    if plan and sweep:
+        fail("--plan tells of one training; give it without --sweep", status=2)
+    folder = out or Path("runs") / target
+    given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    options: dict[str, Any] = {
+        "out": folder,
+        "base": student,
+        "target": target,
+        "recipe": recipe,
+        "changes": changes_of(set_fields or []) | given_only(given),
+        "seed": seed,
+        "limit": limit,
+    }
+    with open_store(store, create=False) as opened, stoppable():
+        loaded = load_task(task)
+        if plan:
+            _show_plan(loaded, opened, options, as_json)
+            return
+        _train(loaded, opened, options, sweep or [], log_to or [])
+    say(f"student {folder}")
+
+
+def given_only(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that somebody gave."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _show_plan(task: Task, store: Store, options: dict[str, Any], as_json: bool) -> None:
+    from .training_plan import training_plan
+
+    plan = training_plan(task, store, **options)
+    for line in [json.dumps(plan.data())] if as_json else plan.lines():
+        say(line)
+
+
+def _train(
+    task: Task, store: Store, options: dict[str, Any], sweep: list[str], log_to: list[str]
+) -> None:
+    from .sweep import sweep as train_all
+    from .sweep import varied
+    from .training import train as train_one
+
+    with step_bars() as bars:
+        if sweep:
+            train_all(task, store, vary=varied(sweep), progress=bars, log_to=log_to, **options)
+        else:
+            shown = bars(f"student {options['target']}")
+            train_one(task, store, progress=shown, log_to=log_to, announce=say, **options)
