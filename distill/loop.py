@@ -101,11 +101,12 @@ async def answer_rows(
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run to the end, also where an event loop is already running (a notebook)."""
+    running = True
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
-    return _run_in_a_thread(coroutine)
+        running = False  # no more: what is raised below would else carry this error along
+    return _run_in_a_thread(coroutine) if running else asyncio.run(coroutine)
 
 
 def _run_in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
