@@ -52,11 +52,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer rows")
-    parser.add_argument("--rows", type=int, help="of a round at 50 ms; default 2000")
+    parser.add_argument("--rows", type=int, help="of a round at 50 ms; default 1000")
     parser.add_argument("--rounds", type=int, default=0, help="at 50 ms; default 5")
     asked = parser.parse_args()
     rows, rounds = (
-        asked.rows or (192 if asked.quick else 2000),
+        asked.rows or (192 if asked.quick else 1000),
         asked.rounds or (3 if asked.quick else 5),
     )
     with tempfile.TemporaryDirectory() as folder, serving() as served:
