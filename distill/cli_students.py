@@ -1,0 +1,104 @@
+"""The commands for finished students: merge, adopt, push."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import DEFAULT_STORE, SAMPLE_TASK, StoreOption, TaskOption, fail, open_store, say
+
+_PROMPTS = 8  # rows whose answers are compared
+
+
+def merge(
+    student: Annotated[Path, typer.Argument(help="the student's run folder")],
+    out: Annotated[Path, typer.Argument(help="the new folder for the plain model")],
+    store: StoreOption = DEFAULT_STORE,
+    dtype: Annotated[
+        str, typer.Option(help="of the weights: float32, bfloat16 or float16")
+    ] = "float32",
+    bound: Annotated[
+        float | None, typer.Option(help="the largest difference of a logit; default: by dtype")
+    ] = None,
+) -> None:
+    """Merge a student into its base: a plain model folder, compared with the student first."""
+    from .merging import merge as merge_student
+
+    inputs = _rows(student, store)
+    said = f"{len(inputs)} held-out rows" if inputs else "stock sentences (no rows in the store)"
+    say(f"comparing on {said}")
+    say(merge_student(student, out, inputs=inputs, dtype=dtype, bound=bound).line)
+    say(f"model {out}")
+
+
+def adopt(
+    folder: Annotated[Path, typer.Argument(help="the PEFT folder that was trained elsewhere")],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    target: Annotated[str, typer.Option(help="what it was taught to write")] = "label",
+    student: Annotated[
+        str | None, typer.Option(help="its base model; default: what its config names")
+    ] = None,
+    teacher_run: Annotated[
+        str | None, typer.Option(help="the run whose rows check it; default: the newest")
+    ] = None,
+    quantised: Annotated[
+        bool | None,
+        typer.Option(
+            "--quantised/--not-quantised",
+            help="whether it learnt on an NF4 base; default: what its loss tells",
+        ),
+    ] = None,
+) -> None:
+    """Take an adapter trained elsewhere as a student: checked, loaded, and given its card."""
+    from ..chains.loading import load_task
+    from ..chains.task import TARGETS
+    from .adopting import adopt as adopt_student
+
+    if target not in TARGETS:
+        fail(f"target {target} is unknown; choose {', '.join(TARGETS)}", status=2)
+    options: Any = {"target": target, "base": student, "teacher_run": teacher_run}
+    with open_store(store, create=False) as opened:
+        facts = adopt_student(load_task(task), opened, folder, quantised=quantised, **options)
+    for form, loss in facts["base_losses"].items():
+        say(f"loss on a base {form}: {loss:.4f}")
+    say(f"served on a base {'in NF4' if facts['quantised'] else 'as it comes'}")
+    say(f"not known here: {', '.join(facts['unknown'])}")
+    say(f"student {folder}")
+
+
+def push(
+    folder: Annotated[Path, typer.Argument(help="a run folder, or a merged model's")],
+    repo: Annotated[str, typer.Argument(help="user/name on the hub")],
+    public: Annotated[bool, typer.Option("--public", help="anybody may load it")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list the files")] = False,
+) -> None:
+    """Send a student to the hub; it is then loaded by user/name. No rows of the store are sent."""
+    from .pushing import parcel
+    from .pushing import push as push_student
+
+    sent = parcel(folder, repo)
+    for name, size in sent.files.items():
+        say(f"{size:>12,}  {name}")
+    if dry_run:
+        say(f"would send {len(sent.files)} files, {sent.size:,} bytes, to {repo}; nothing was sent")
+        return
+    say(f"pushed to {push_student(folder, repo, private=not public)}")
+
+
+def _rows(student: Path, store: Path) -> Sequence[Mapping[str, Any]]:
+    """The first held-out rows of the student's task, where the store has any."""
+    from ..chains.student.card import read_card
+
+    if not store.is_file():
+        return []
+    task = read_card(student).task
+    with open_store(store, create=False) as opened:
+        held_out = (e.inputs for e in opened.examples(task) if e.split != "train")
+        return [row for row, _ in zip(held_out, range(_PROMPTS), strict=False)]
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"merge": merge, "adopt": adopt, "push": push}
