@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import re
-from collections.abc import Callable
 from typing import Any
 
 from ..chains.student.card import StudentError
@@ -13,6 +11,8 @@ from .dataset import Lines
 from .faults import TrainingError, wrong_row
 
 REMEDY = "give the base a chat template without that, or take another base"
+# Takes the place of the clock that transformers gives to templates.
+_CLOCK = "{{%- macro strftime_now(form) -%}}{}{{%- endmacro -%}}"
 _THOUGHT = re.compile(r"think|reason|thought|analysis", re.IGNORECASE)
 _OPENS = re.compile(r"<\|?(think|thinking|reasoning|thought)\|?>", re.IGNORECASE)
 
@@ -48,9 +48,12 @@ def check_clock(tokenizer: Any, line: Lines) -> None:
     """Raise TrainingError where the template renders another prompt on another day."""
     now, later = (
         prompt_text(
-            tokenizer, line.row.messages, prefix=line.prefix, strftime_now=_clock(year, month)
+            tokenizer,
+            line.row.messages,
+            prefix=line.prefix,
+            chat_template=_CLOCK.format(day) + tokenizer.chat_template,
         )
-        for year, month in ((2001, 2), (2034, 11))
+        for day in ("3 Feb 2001", "14 Nov 2034")
     )
     if now != later:
         same = _common(now, later)
@@ -58,10 +61,6 @@ def check_clock(tokenizer: Any, line: Lines) -> None:
             "the chat template renders differently for training and for serving, it says the "
             f"date: {_short(now[same:])} becomes {_short(later[same:])} on another day; {REMEDY}"
         )
-
-
-def _clock(year: int, month: int) -> Callable[[str], str]:
-    return lambda form: datetime.datetime(year, month, 3, 4, 5).strftime(form)
 
 
 def _check_open(line: Lines, text: str, said: list[dict[str, str]]) -> None:

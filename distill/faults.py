@@ -26,12 +26,12 @@ def decoded(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def tokens_shown(tokenizer: Any, ids: Sequence[int], *, at: int = 0) -> str:
-    """The tokens around place `at`, each decoded by itself, between strokes, on one line."""
+    """The tokens around place `at`, each decoded by itself, between dots, on one line."""
     start = max(0, min(at, len(ids)) - SHOWN)
     some = ids[start : at + SHOWN]
     texts = [_readable(decoded(tokenizer, [token])) for token in some]
     left, right = "…" if start else "", "…" if at + SHOWN < len(ids) else ""
-    return f"{left}|{'|'.join(texts)}|{right}"
+    return f"{left}·{'·'.join(texts)}·{right}"
 
 
 def _readable(text: str) -> str:

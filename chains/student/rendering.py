@@ -95,8 +95,31 @@ def rendered(tokenizer: Any, merged: list[dict[str, str]], **variables: Any) -> 
 
 def completion_ids(tokenizer: Any, completion: str) -> list[int]:
     """The ids a student is trained to write: the completion and the end-of-sequence token."""
-    ids = list(tokenizer(completion, add_special_tokens=False)["input_ids"])
-    return [*ids, tokenizer.eos_token_id]
+    return [*_written_ids(tokenizer, completion), tokenizer.eos_token_id]
+
+
+def _written_ids(tokenizer: Any, text: str) -> list[int]:
+    """The ids of a text that goes on after others.
+
+    A tokenizer in SentencePiece's way begins every text with a space of its own. In the middle of
+    one there is none, and the grammar at serving allows none.
+    """
+
+    def ids_of(part: str) -> list[int]:
+        return list(tokenizer(part, add_special_tokens=False)["input_ids"])
+
+    def spaced(ids: list[int]) -> bool:
+        return bool(ids) and str(tokenizer.convert_ids_to_tokens(ids[0])).startswith("▁")
+
+    alone = ids_of(text)
+    if text.startswith((" ", "▁")) or not spaced(alone):
+        return alone
+    # After a text that does not merge with this one it is written as it is.
+    for lead in ("\n", tokenizer.eos_token, ":", "a"):
+        before, both = ids_of(lead), ids_of(lead + text)
+        if both[: len(before)] == before and not spaced(both[len(before) :]):
+            return both[len(before) :]
+    return alone
 
 
 def template_message(message: BaseMessage) -> dict[str, str]:
