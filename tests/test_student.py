@@ -218,7 +218,7 @@ def test_an_answer_says_who_gave_it_and_what_it_took(student: ChatStudent, tiny_
 def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:
     with pytest.raises(StudentError, match="methods are json_schema, function_calling, json_mode"):
         student.with_structured_output({"title": "A", "type": "object"}, method="grammar")
-    with pytest.raises(StudentError, match="does not take logit_bias; it knows max_tokens, "):
+    with pytest.raises(StudentError, match="does not take logit_bias; it knows .*max_tokens, "):
         student.invoke("oi", logit_bias={})
     with pytest.raises(StudentError, match="response_format holds no schema"):
         student.invoke("oi", response_format={"type": "json_schema"})

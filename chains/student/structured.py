@@ -10,10 +10,13 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from .asked import response_schema
 from .card import StudentError
 from .grammar import json_grammar
 from .schema import closed, expanded
+from .tools import openai_tools, parameters, tool_name, whole_schema
 
+TRACED = "ls_structured_output_format"  # an option that LangChain takes out before a call
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 Parse = Callable[[AIMessage], Any]
@@ -41,6 +44,28 @@ def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
         raise StudentError(
             f"{what}: {where} cannot be enforced: {_told(reason)}; write it in another way"
         )
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """`check_enforceable` of the tools and of the response format that a model is bound to."""
+    for tool in openai_tools(options.get("tools") or ()):
+        check_enforceable(parameters(tool), f"tool {tool_name(tool)}")
+    schema = response_schema(options.get("response_format"))
+    if schema is not None:
+        check_enforceable(schema, schema.get("title", "this schema"))
+
+
+def structured_options(schema: Any, *, method: str, strict: bool | None) -> dict[str, Any]:
+    """The options with which a model answers in a schema, and what tracers are told of it."""
+    options: dict[str, Any] = {
+        TRACED: {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    }
+    if method == "function_calling":
+        tools = openai_tools([schema])
+        return {**options, "tools": tools, "tool_choice": tool_name(tools[0])}
+    shape = whole_schema(schema)
+    form = {"name": shape.get("title", "answer"), "schema": shape}
+    return {**options, "response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def parser(schema: Any) -> Parse:
