@@ -84,6 +84,7 @@ def train(
     """Tune a small student on what the teacher wrote into the store; run again, it goes on."""
     from ..chains.loading import load_task
     from ..chains.task import TARGETS
+    from .parallel import leads
     from .recipes import changes_of
 
     if target not in TARGETS:
@@ -107,7 +108,8 @@ def train(
             _show_plan(loaded, opened, options, as_json)
             return
         _train(loaded, opened, options, sweep or [], log_to or [])
-    say(f"student {folder}")
+    if leads():
+        say(f"student {folder}")
 
 
 def given_only(options: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..chains.student.quiet import quiet as quiet_models
 from ..chains.student.weights import load_base
 from .dataset import Encoded
 from .hardware import Choice
+from .parallel import share
 from .preflight import TrainingError
 from .recipes import Recipe
 from .speed import score_completions_only, written_out
@@ -168,13 +169,14 @@ def _config(arguments: dict[str, Any]) -> Any:
 def _arguments(
     recipe: Recipe, choice: Choice, rows: int, checkpoints: Path, *, seed: int, steps: int | None
 ) -> dict[str, Any]:
+    at_once, accumulate = share(recipe)
     return {
         "output_dir": str(checkpoints),
         "num_train_epochs": recipe.epochs,
         "max_steps": -1 if steps is None else steps,
-        "per_device_train_batch_size": recipe.at_once,
-        "per_device_eval_batch_size": recipe.at_once,
-        "gradient_accumulation_steps": recipe.accumulate,
+        "per_device_train_batch_size": at_once,
+        "per_device_eval_batch_size": at_once,
+        "gradient_accumulation_steps": accumulate,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": recipe.scheduler,
         "warmup_steps": math.ceil(recipe.warmup * (steps or steps_of(rows, recipe))),

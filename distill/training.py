@@ -19,13 +19,13 @@ from .curves import write_curves
 from .dataset import lesson_pairs
 from .fitting import steps_or_advice
 from .lesson import VALIDATION_ROWS, Lesson, prepare
+from .parallel import agreed, claimed, join, leads, strategy
 from .preflight import TrainingError
 from .qlora import build_trainer, check_trackers, load_for_training, quiet, tracked
 from .recipes import Recipe
 from .run_folder import (
     CHECKPOINTS,
     best_of,
-    claim,
     failures_told,
     last_checkpoint,
     rewind,
@@ -92,11 +92,12 @@ def train(
         limit=limit,
         **options,
     )
-    if announce:
+    if announce and leads():
         announce(course.choice.line)
     folder = Path(out)
-    learn(course, store, folder, log_to=log_to, progress=progress)
-    remember_training(store, folder, course.settings, course.lesson.taught.rows)
+    learn(course, store, folder, log_to=log_to, progress=progress, announce=announce)
+    if leads():
+        remember_training(store, folder, course.settings, course.lesson.taught.rows)
     return folder
 
 
@@ -107,28 +108,35 @@ def learn(
     *,
     log_to: Sequence[str] = (),
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
     measure_last: bool = False,
 ) -> None:
     """Carry the course out into `folder`, which the store does not hear of.
 
+    Under `accelerate launch` every process calls this; only the leading one writes and speaks.
+
     `measure_last` measures the agreement on the validation rows also where the recipe keeps the
     last adapter.
     """
-    with failures_told(folder), claim(folder, course.settings, course.chosen) as finished:
+    join(course.choice.device)
+    with failures_told(folder), claimed(folder, course.settings, course.chosen) as finished:
         if finished:
             return
-        tell(folder, chosen=course.chosen | {"said": course.choice.line}, versions=versions())
+        if leads():
+            tell(folder, chosen=course.chosen | {"said": course.choice.line}, versions=versions())
         pairs = _validation_pairs(course, store)
         measures = bool(pairs) and (course.recipe.keep == "best" or measure_last)
         watch = Watch(
             folder=folder,
             tokenizer=None,
-            progress=progress,
+            progress=progress if leads() else None,
             measure=_measure(course, pairs) if measures else None,
             patience=course.recipe.patience,
             checkpoint_minutes=course.recipe.checkpoint_minutes,
         )
-        best_step = _train(course, watch, log_to)
+        best_step = _train(course, watch, log_to, announce)
+        if not leads():
+            return
         facts = facts_of(course, folder, best_step) | terms_fact(store, course.lesson.teacher)
         tell(folder, result={name: facts[name] for name in facts if name not in course.settings})
         write_curves(folder)
@@ -161,11 +169,16 @@ def _agreement_in(folder: Path, *, task: Task, pairs: Pairs, **about: Any) -> fl
     return agreement(task, folder, pairs, **about)
 
 
-def _train(course: Course, watch: Watch, log_to: Sequence[str]) -> int | None:
+def _train(
+    course: Course,
+    watch: Watch,
+    log_to: Sequence[str],
+    announce: Callable[[str], None] | None = None,
+) -> int | None:
     """Train to the end, save the student, and return the step whose adapter was kept as best."""
     folder, lesson = watch.folder, course.lesson
-    checkpoint = last_checkpoint(folder)
-    spent = rewind(folder, checkpoint)
+    checkpoint = agreed(last_checkpoint(folder))
+    spent = rewind(folder, checkpoint) if leads() else {}
     with quiet(), tracked(folder, log_to):
         import transformers
 
@@ -184,6 +197,8 @@ def _train(course: Course, watch: Watch, log_to: Sequence[str]) -> int | None:
             watchers=[watcher],
             log_to=log_to,
         )
+        if shared := strategy(trainer):
+            _say_strategy(shared, folder, announce)
         if hasattr(trainer.model, "peft_config"):
             adapter = trainer.model.peft_config["default"]
             adapter.base_model_name_or_path = base_name(course.base)
@@ -196,7 +211,14 @@ def _train(course: Course, watch: Watch, log_to: Sequence[str]) -> int | None:
                     checkpoint=checkpoint,
                     folder=folder,
                 )
-        return _keep(trainer.model, tokenizer, course, folder)
+        return _keep(trainer.model, tokenizer, course, folder) if leads() else None
+
+
+def _say_strategy(shared: str, folder: Path, announce: Callable[[str], None] | None) -> None:
+    if leads():
+        tell(folder, strategy=shared)
+        if announce:
+            announce(shared)
 
 
 def _keep(model: Any, tokenizer: Any, course: Course, folder: Path) -> int | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from .parallel import agreed, leads
 from .preflight import TrainingError
 from .run_folder import (
     BEST,
@@ -86,7 +87,8 @@ class Watcher:
             "cpu_seconds": round(time.process_time() - self.processor, 2),
             "tokens": tokens,
         }
-        _append(self.watch.folder / LOG_FILE, line)
+        if leads():
+            _append(self.watch.folder / LOG_FILE, line)
         if not math.isfinite(loss):
             shutil.rmtree(args.output_dir, ignore_errors=True)  # nothing to go on from
             raise TrainingError(
@@ -105,15 +107,18 @@ class Watcher:
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         due = time.monotonic() - self.saved > 60 * self.watch.checkpoint_minutes
+        due, self.stopping = agreed((due, self.stopping))
         if due or self.stopping:
             control.should_save = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         loss = (kwargs.get("metrics") or {}).get("eval_loss")
-        agreed = self.measured(kwargs["model"], state.global_step) if self.watch.measure else None
-        line = {"step": state.global_step, "loss": loss, "agreement": agreed}
-        _append(self.watch.folder / VALIDATION_FILE, line)
-        if patience_ended(self.watch.folder, self.watch.patience):
+        if leads():
+            model, step = kwargs["model"], state.global_step
+            right = self.measured(model, step) if self.watch.measure else None
+            line = {"step": step, "loss": loss, "agreement": right}
+            _append(self.watch.folder / VALIDATION_FILE, line)
+        if agreed(patience_ended(self.watch.folder, self.watch.patience)):
             control.should_training_stop = True
 
     def measured(self, model: Any, step: int) -> float | None:
@@ -122,25 +127,31 @@ class Watcher:
         part = self.watch.folder / CHECKPOINTS / f"part-{step}"
         shutil.rmtree(part, ignore_errors=True)
         save_student(model, self.watch.tokenizer, part)
-        agreed = self.watch.measure(part)
+        right = self.watch.measure(part)
         model.train()
         kept = self.watch.folder / CHECKPOINTS / f"{BEST}-{step}"
         shutil.rmtree(kept, ignore_errors=True)
-        if agreed is not None and better(agreed, self.watch.folder):
+        if right is not None and better(right, self.watch.folder):
             part.replace(kept)
         else:
             shutil.rmtree(part)
-        return agreed
+        return right
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.saved = time.monotonic()
-        mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        best = best_of(self.watch.folder)
-        for other in Path(args.output_dir).glob(f"{BEST}-*"):
-            if best is not None and other != best:
-                shutil.rmtree(other)  # only now: an earlier checkpoint may have needed it
+        agreed(None)  # each process writes its own random state: all must be there
+        if leads():
+            self.settle(Path(args.output_dir), state.global_step)
         if self.stopping:
             raise KeyboardInterrupt
+
+    def settle(self, checkpoints: Path, step: int) -> None:
+        """The checkpoint is whole; of the best students only the one that counts is kept."""
+        mark_complete(checkpoints / f"checkpoint-{step}")
+        best = best_of(self.watch.folder)
+        for other in checkpoints.glob(f"{BEST}-*"):
+            if best is not None and other != best:
+                shutil.rmtree(other)  # only now: an earlier checkpoint may have needed it
 
 
 def make_watcher(watch: Watch) -> Any:
