@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -19,35 +20,12 @@ from understudy.distill.hardware import parameter_count
 from understudy.distill.recipes import recipe_of
 from understudy.distill.run_folder import failures_told
 from understudy.distill.training import TrainingError, prepare, train
-from understudy.store import Example, Record, Run, Store, example_id
+from understudy.store import Store
 
-MOODS = ("Alegria", "Medo", "Neutro", "Emoção")
-
-
-def teach(store: Store, task: Task, *, count: int = 16, run: str = "t1", **fields: Any) -> None:
-    """A teacher's run over `count` train and 4 validation rows."""
-    described: dict[str, Any] = {
-        "id": run,
-        "name": "teacher",
-        "task": task.name,
-        "role": "teacher",
-        "model": "wise",
-        "strategy": "answer",
-        "target": "reason_label",
-        "words": task.teacher_words,
-        "answers": task.answers,
-        "started": f"2026-01-0{run[-1]}",
-    }
-    store.start_run(Run(**{**described, **fields}))
-    for i in range(count + 4):
-        inputs = {"sentence": f"a frase {i} diz {MOODS[i % 4]}"}
-        split = "train" if i < count else "validation"
-        example = Example(id=example_id(inputs), task=task.name, split=split, inputs=inputs)
-        store.add_examples([example])
-        answer = {"mood": MOODS[i % 4], "urgent": i % 2 == 0}
-        store.add_record(
-            Record(run=run, example=example.id, answer=answer, reasoning=f"diz {i}", created="2026")
-        )
+SAMPLES = runpy.run_path(str(Path(__file__).with_name("training_samples.py")))
+teach, log_of, losses_of, adapter_of = (
+    SAMPLES[name] for name in ("teach", "log_of", "losses_of", "adapter_of")
+)
 
 
 @pytest.fixture
@@ -66,19 +44,6 @@ def tune(tiny_task: Task, tiny_base: Path, store: Store, tmp_path: Path):
         return train(tiny_task, store, out=tmp_path / out, base=str(tiny_base), **options)
 
     return call
-
-
-def log_of(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "training_log.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def losses_of(folder: Path) -> list[float]:
-    return [line["loss"] for line in log_of(folder)]
-
-
-def adapter_of(folder: Path) -> bytes:
-    return (folder / "adapter_model.safetensors").read_bytes()
 
 
 def test_a_run_folder_holds_the_adapter_its_card_and_no_pickle(tune, tiny_task, tiny_base):
