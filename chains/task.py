@@ -127,10 +127,7 @@ class Task:
         return COMPARATORS[name]
 
     def json_schema(self, target: Target) -> dict[str, Any]:
-        """The JSON schema of what `target` writes when it serves: closed objects.
-
-        Only `reason_label` has the reasoning field.
-        """
+        """The JSON schema of what `target` serves: closed; a reasoning for reason_label alone."""
         schema: dict[str, Any] = closed_schema(self.schema.model_json_schema())
         if target != "reason_label" and self.reasoning:
             schema["properties"].pop(self.reasoning)
@@ -176,7 +173,7 @@ class Task:
         dumped = self.thought(data).answer.model_dump(mode="json")
         if target != "reason_label" and self.reasoning:
             dumped.pop(self.reasoning)
-        return json.dumps(dumped, ensure_ascii=False, separators=(",", ":"))
+        return compact_json(dumped)
 
     @cached_property
     def teacher_words(self) -> str:
@@ -233,6 +230,12 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             node = node.setdefault(head, {})
         node[last] = value
     return result
+
+
+def compact_json(data: Any) -> str:
+    """The JSON that a student writes. DEL is escaped: llguidance's grammars want it so."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("\x7f", "\\u007f")
 
 
 def fingerprint(data: Any) -> str:

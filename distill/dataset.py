@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from ..chains.student.rendering import EXPLAIN, completion_ids, prefix_of, prompt_ids
-from ..chains.task import Target, Task, TaskError
+from ..chains.task import Target, Task, TaskError, compact_json
 from ..store.flags import filtered
 from ..store.reviews import corrections
 from ..store.rows import Example, Record, Review
@@ -236,7 +236,7 @@ def _obstacle(task: Task, record: Record, target: Target, end_token: str | None)
 
 def rationale_text(task: Task, reasoning: str) -> str:
     """The reasoning as it is taught beside an answer: a JSON object of its own."""
-    return json.dumps({task.reasoning: reasoning}, ensure_ascii=False, separators=(",", ":"))
+    return compact_json({task.reasoning: reasoning})
 
 
 def _row(
