@@ -256,7 +256,7 @@ KINDS: dict[str, tuple[float, Callable[[Load], Awaitable[None]]]] = {
         _refused(400, lambda load: _hello(response_format=_form(_laughing(40)))),
     ),
     "costly schema": (
-        0.05,
+        0.2,
         _refused(400, lambda load: _hello(response_format=_form(_killer(load)))),
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import re
 import signal
 import socket
@@ -125,6 +126,7 @@ def run(server: Any, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, finish what has begun, return. The second SIGINT ends all."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _once_more)  # uvicorn raises the signal again when it has ended
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that have left
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(server.serve(sockets=[listening]))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 _END = object()
+_PART, _SEAM = 16_384, 16  # characters that are counted at once; tokens that a cut may add
 
 
 class Desk:
@@ -34,6 +35,7 @@ class Desk:
         self.students, self.rehearsal, self.limits = students, rehearsal, limits
         self.metrics = Metrics(students, self._taken)
         self._rows = 0
+        self._counting = asyncio.Lock()  # one long prompt at a time
 
     def student(self, name: str) -> ChatStudent:
         """The student of that name. Raises Refusal."""
@@ -123,7 +125,7 @@ class Desk:
         """The student, with the tools if there are any, and what it is asked. Raises Refusal."""
         student = self.student(asked.model)
         messages = chat_messages(asked)
-        await self._check_length(student, messages)
+        await self._check_length(student, [str(message.content) for message in messages], asked)
         for where, schema in asked.schemas.items():
             await self.rehearsal.check(asked.model, schema, where=where)
         if not asked.tools:
@@ -133,17 +135,23 @@ class Desk:
         except NotImplementedError:
             raise Refusal(400, "tools: this student takes no tools", param="tools") from None
 
-    async def _check_length(self, student: ChatStudent, messages: list[BaseMessage]) -> None:
-        """Raise Refusal where the text alone is longer than a prompt may be."""
+    async def _check_length(
+        self, student: ChatStudent, texts: list[str], asked: ChatRequest
+    ) -> None:
+        """Raise Refusal where what is to be read is clearly longer than a prompt may be.
+
+        The student's own check is exact, but reads everything first, and everybody waits for it.
+        """
         most = min(self.limits.prompt_tokens, student.engine.context)
-        texts = [str(message.content) for message in messages]
+        texts.extend(tool.model_dump_json() for tool in asked.tools or ())
         if sum(len(text.encode("utf-8", "replace")) for text in texts) <= most:
             return  # no token is shorter than a byte
-        count = await asyncio.to_thread(_tokens, student.engine.tokenizer, texts)
-        if count > most:
+        async with self._counting:
+            long = await asyncio.to_thread(_longer, student.engine.tokenizer, texts, most)
+        if long:
             raise Refusal(
                 400,
-                f"the messages have {count} tokens, but at most {most} can be read; shorten them",
+                f"the messages have more than the {most} tokens that can be read; shorten them",
                 code="context_length_exceeded",
                 param="messages",
             )
@@ -206,9 +214,17 @@ def _nth(asked: ChatRequest, number: int) -> dict[str, Any]:
     return options
 
 
-def _tokens(tokenizer: Any, texts: list[str]) -> int:
-    read = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return sum(len(ids) for ids in read)
+def _longer(tokenizer: Any, texts: list[str], most: int) -> bool:
+    """Whether the texts have more than `most` tokens; no more of them is read than tells it."""
+    count = 0
+    for text in texts:
+        for start in range(0, len(text), _PART):
+            part = text[start : start + _PART]
+            count += len(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
+            count -= _SEAM  # cut in two, a word may have more tokens than it has
+            if count > most:
+                return True
+    return False
 
 
 @contextlib.contextmanager
