@@ -14,7 +14,9 @@ from typing import Any
 
 from .card import StudentError
 from .labels import Labels
+from .plans import searched
 from .schema import canonical, closed, dated, longest_way_out, room
+from .sound import check_size, enforceable
 
 _LONGEST_PLAN = 4096
 _MOST_KEPT = 256  # compiled grammars; a server is asked for any number of them
@@ -66,6 +68,8 @@ class Compiler:
 
     def compile(self, schema: Mapping[str, Any] | Lark) -> Grammar:
         """The schema's grammar, compiled once. Raises StudentError where it cannot be enforced."""
+        if not isinstance(schema, Lark):
+            check_size(schema)
         text = schema.text if isinstance(schema, Lark) else canonical(schema)
         with self._lock:
             if text not in self._grammars:
@@ -104,10 +108,19 @@ class Compiler:
                 return None
         return plan
 
-    def plan_after(self, matcher: Any, token: int, *, limit: int) -> list[int] | None:
-        """The plan from the state in which `token` has been written."""
+    def plan_after(
+        self, matcher: Any, token: int, *, limit: int, before: Sequence[int] = ()
+    ) -> list[int] | None:
+        """The plan from the state in which `token` has been written.
+
+        `before` is the plan from here: where no way is seen at once, its end may be one.
+        """
         state = matcher.deep_copy()
-        return self.plan(state, limit=limit) if state.consume_token(token) else None
+        if not state.consume_token(token):
+            return None
+        plan = self.plan(state, limit=limit)
+        ends = (before[start:] for start in range(len(before))) if plan is None else ()
+        return next((list(end) for end in ends if _finishes(state, end, limit)), plan)
 
     def closes(self, token: int) -> bool:
         """Whether the token begins by ending a string, a list, an object or a number."""
@@ -156,9 +169,11 @@ class Compiler:
 
         start = LLMatcher(self._tokens, text)
         if start.is_error():
-            reason = start.get_error().strip().splitlines()[0]
-            raise StudentError(f"this answer schema cannot be enforced: {reason}")
-        plan = self.plan(start, limit=_LONGEST_PLAN)
+            raise _unenforceable(start.get_error())
+        _, told = LLMatcher.validate_grammar_with_warnings(text, self._tokens)
+        if told:  # it goes on without what it does not know
+            raise _unenforceable(told[0])
+        plan = self.plan(start, limit=_LONGEST_PLAN) or searched(start, self, self._texts)
         if plan is None:
             raise StudentError("no short answer fits this schema; simplify its patterns")
         return start, plan
@@ -173,13 +188,32 @@ class Compiler:
         return int(allowed[self._preference[allowed].argmax()])
 
 
+def _finishes(state: Any, plan: Sequence[int], limit: int) -> bool:
+    if len(plan) > limit or state.validate_tokens(list(plan)) != len(plan):
+        return False
+    end = state.deep_copy()
+    end.consume_tokens(list(plan))
+    return bool(end.is_accepting())
+
+
 def json_grammar(schema: Mapping[str, Any]) -> str:
-    """The grammar of compact JSON of this closed schema, as llguidance reads it."""
+    """The grammar of compact JSON of this closed schema, as llguidance reads it.
+
+    Raises StudentError for what no grammar holds.
+    """
     from llguidance import LLMatcher
 
     return str(
-        LLMatcher.grammar_from_json_schema(dated(schema), overrides={"whitespace_flexible": False})
+        LLMatcher.grammar_from_json_schema(
+            dated(enforceable(schema)), overrides={"whitespace_flexible": False}
+        )
     )
+
+
+def _unenforceable(told: str) -> StudentError:
+    lines = told.strip().splitlines()
+    reason = lines[-1] if lines[0].endswith(":") else lines[0]
+    return StudentError(f"this answer schema cannot be enforced: {reason}")
 
 
 def _preferences(texts: Sequence[bytes]) -> Any:

@@ -193,7 +193,9 @@ class Row:
             self._plan = [token, *self._plan]
             return token
         way_out = self._plan[0]
-        after = self._compiler.plan_after(self.matcher, token, limit=self.left - 1)
+        after = self._compiler.plan_after(
+            self.matcher, token, limit=self.left - 1, before=self._plan
+        )
         late = late and self._compiler.closes(way_out)
         if after is None or (late and len(after) >= len(self._plan)):
             self._cut = self._cut or token != way_out

@@ -28,6 +28,7 @@ _TIME = rf"{_CLOCK}:[0-5]\d(\.\d{{1,6}})?(Z|[+-]{_CLOCK})?"
 # As pydantic writes and reads them, with or without a zone.
 _MOMENTS = {"date": _DATE, "time": _TIME, "date-time": f"{_DATE}T{_TIME}"}
 
+_MOST_SHAPES = 20_000
 _NUMBER = 40  # bytes that finish a number within any bounds people set
 _ESCAPE = 12  # bytes that finish a character that is half written
 _UNBOUNDED_TEXT = 512
@@ -67,9 +68,19 @@ def canonical(schema: Mapping[str, Any]) -> str:
 
 
 def expanded(schema: Mapping[str, Any]) -> Shape:
-    """A copy with every `$ref` replaced by what it points at; a recursive one becomes `{}`."""
+    """A copy with every `$ref` replaced by what it points at; a recursive one becomes `{}`.
+
+    Raises StudentError where the copy would have no end that anybody can wait for.
+    """
+    left = _MOST_SHAPES
 
     def visit(shape: Mapping[str, Any], seen: frozenset[str]) -> Shape:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise StudentError(
+                f"with its references this schema has more than {_MOST_SHAPES} parts; simplify it"
+            )
         reference = shape.get("$ref")
         if reference in seen:
             return {}
