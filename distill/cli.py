@@ -16,7 +16,9 @@ from . import (
     cli_distill,
     cli_export,
     cli_review,
+    cli_serve,
     cli_store,
+    cli_students,
     cli_train,
 )
 from .defaults import EXTRAS, base_of, finished_students
@@ -132,7 +134,7 @@ def demo(
     say(result.summary)
 
 
-for module in (cli_data, cli_export, cli_curate, cli_review, cli_store):
+for module in (cli_serve, cli_students, cli_data, cli_export, cli_curate, cli_review, cli_store):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)

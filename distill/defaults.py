@@ -22,6 +22,10 @@ EXTRAS = {
     "pyarrow": "tables",
     "aiohttp": "teachers",
     "genai_prices": "prices",
+    "fastapi": "serve",
+    "prometheus_client": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
     "psutil": "train",
     "trl": "train",
 }
