@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,13 +19,14 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from understudy.chains.student import ChatStudent, StudentError
+from understudy.chains import answer_chain
+from understudy.chains.student import ChatStudent, StudentError, read_card, write_card
 from understudy.chains.student.asked import Asked
-from understudy.chains.student.rendering import template_message
+from understudy.chains.student.rendering import prompt_ids, template_message
 from understudy.chains.student.reply import Reply
 from understudy.chains.student.tools import openai_tools
 from understudy.chains.student.turns import Turn, conversation, turn_task
-from understudy.chains.task import Task
+from understudy.chains.task import Task, prompt_words
 
 
 @tool
@@ -291,6 +293,58 @@ def test_an_agent_streams_its_messages(base: ChatStudent) -> None:
 
     assert len(parts) > 4
     assert parts[-1].chunk_position == "last"
+
+
+@pytest.fixture
+def turns_student(tiny_student: Path, tmp_path: Path) -> ChatStudent:
+    """A run folder that says it learnt turns; its adapter is random."""
+    folder = Path(shutil.copytree(tiny_student, tmp_path / "turns"))
+    task = turn_task()
+    changes = {
+        "target": "label",
+        "prompt": prompt_words(task.student_prompt),
+        "answer_schema": task.json_schema("label"),
+        "words": task.student_words,
+        "answers": task.answers,
+        "task": task.name,
+        "reasoning": None,
+    }
+    write_card(folder, read_card(folder).model_copy(update=changes))
+    return ChatStudent(model=str(folder), max_tokens=120)
+
+
+def test_a_student_of_turns_takes_any_tools_and_any_schema(turns_student: ChatStudent) -> None:
+    model = turns_student
+    said = model.invoke("oi")
+    called = model.bind_tools([add, Book], tool_choice="any").invoke("oi")
+
+    assert said.content
+    assert said.tool_calls == []
+    assert len(called.tool_calls) >= 1
+    assert called.content == ""
+    assert isinstance(model.with_structured_output(Book).invoke("oi"), Book)
+    chunks = list(model.stream("oi"))
+    assert "".join(str(chunk.content) for chunk in chunks) == said.content
+    answer = answer_chain(turn_task(), model).invoke({"conversation": conversation([said])}).answer
+    assert isinstance(answer, Turn)
+    model.close()
+
+
+def test_a_student_of_turns_is_asked_in_the_words_that_it_learnt(
+    turns_student: ChatStudent,
+) -> None:
+    model, task, asked = turns_student, turn_task(), [HumanMessage("1+2?")]
+    text = conversation(asked, openai_tools([add]))
+    prompt = task.student_prompt.format_messages(conversation=text)
+    expected = prompt_ids(model.engine.tokenizer, prompt)
+
+    job = model._job(asked, None, model.bind_tools([add]).kwargs)  # type: ignore[attr-defined]
+    own = model.with_structured_output(task.json_schema("label"))
+    chained = model._job(prompt, None, {"response_format": own.first.kwargs["response_format"]})  # type: ignore[attr-defined]
+    assert job.prompt == chained.prompt == expected
+    assert model.get_num_tokens_from_messages(asked, [add]) == len(expected)
+    assert model.get_num_tokens("oi") > 0
+    model.close()
 
 
 def test_a_turn_is_an_ordinary_task() -> None:

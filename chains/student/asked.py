@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from .card import StudentCard, StudentError
+from .card import StudentCard, StudentError, same_shape
 from .tools import Tool, callable_tools, openai_tools, parameters, tool_name, whole_schema
 from .turns import turn_schema
 
@@ -39,6 +39,7 @@ class Asked:
     `form` says what the text is: "text" the content; "turn" a turn as JSON; "call" the arguments of
     a call of `tool`. `tools` are told in the prompt, `fill` is put into the answer's JSON, `labels`
     is the schema whose labels have a confidence. `logprobs` asks for those of the written tokens.
+    `own` says that a student of turns is asked as its task asks it: the messages are its prompt.
     """
 
     grammar: Mapping[str, Any] | None = None
@@ -48,6 +49,7 @@ class Asked:
     fill: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, Any] | None = None
     logprobs: bool = False
+    own: bool = False
 
 
 def asked_of(card: StudentCard | None, options: Mapping[str, Any], *, turns: bool) -> Asked:
@@ -84,7 +86,8 @@ def held_as(card: StudentCard | None, options: Mapping[str, Any], *, turns: bool
         )
         return Asked(grammar=turn, form="turn", tools=tuple(told))
     if schema is not None:
-        return Asked(grammar=schema, labels=schema)
+        own = turns and card is not None and same_shape(schema, card.answer_schema)
+        return Asked(grammar=schema, labels=schema, own=own)
     if turns and not _is_text(options):
         return Asked(grammar=turn_schema((), forced=False, parallel=False), form="turn")
     return Asked()

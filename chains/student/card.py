@@ -100,7 +100,7 @@ class StudentCard(BaseModel):
         return {name: reasoning}
 
 
-def same_shape(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def same_shape(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two schemas allow the same answers, whatever they are titled."""
     return bool(_shape(_closed(one)) == _shape(_closed(other)))
 

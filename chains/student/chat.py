@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import get_config_list
 
+from .asked import Asked
 from .card import StudentError, read_card
 from .job import Job
 from .model import StudentModel
@@ -100,8 +101,7 @@ class ChatStudent(StudentModel):
         asked = model._asked({key: value for key, value in options.items() if value is not None})
         stops = tuple(end for end in (stop if stop is not None else model.stop) or () if end)
         engine = model.engine
-        if model._turns or asked.tools:
-            messages = turn_messages(model.card, messages, asked.tools)
+        prompt = model._prompt(messages, asked)
 
         def option(name: str) -> Any:
             given = options.get(name)
@@ -112,10 +112,25 @@ class ChatStudent(StudentModel):
         }
         if asked.grammar is None:
             arguments["stop"] = stops
-        prefix = prefix_of(model.card.target) if model.card is not None else ""
-        prompt = prompt_ids(engine.tokenizer, messages, prefix=prefix)
         reply = Reply(asked, stops)
         return Job(model.model_name, model.confidence, asked, reply, engine, prompt, arguments)
+
+    def _prompt(self, messages: Sequence[BaseMessage], asked: Asked) -> list[int]:
+        if (self._turns and not asked.own) or asked.tools:
+            messages = turn_messages(self.card, messages, asked.tools)
+        prefix = prefix_of(self.card.target) if self.card is not None else ""
+        return prompt_ids(self.engine.tokenizer, messages, prefix=prefix)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """The text's token ids; LangChain would count with a tokenizer from the hub."""
+        return list(self.engine.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+    ) -> int:
+        """Tokens of the prompt that these messages, and these tools, are for the model."""
+        asked = self._asked({"tools": openai_tools(tools)} if tools else {})
+        return len(self._prompt(messages, asked))
 
     def batch(
         self,
