@@ -1,0 +1,78 @@
+"""How the loop is run: models keep their connections from one run to the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import PrivateAttr
+
+from benchmarks.teacher_server import Served, serving
+from benchmarks.teacher_task import new_store, task
+from understudy.distill.labelling import label
+from understudy.distill.limits import Limits
+from understudy.store import Record
+
+ROWS = 8
+
+
+class Keeping(BaseChatModel):
+    """A client that keeps one pool of connections, as those of Mistral, Ollama and Groq do."""
+
+    url: str
+    profile: dict[str, Any] = {"structured_output": False, "tool_calling": False}  # noqa: RUF012
+    _client: httpx.AsyncClient = PrivateAttr(default_factory=httpx.AsyncClient)
+
+    @property
+    def _llm_type(self) -> str:
+        return "keeping"
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("the engine asks asynchronously")
+
+    async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        said = [{"role": "user", "content": str(message.text)} for message in messages]
+        asked = {"model": "keeping", "messages": said}
+        answer = await self._client.post(f"{self.url}/chat/completions", json=asked)
+        text = answer.json()["choices"][0]["message"]["content"]
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with serving() as served:
+        yield served
+
+
+def label_twice(model: BaseChatModel, folder: Path) -> list[Record]:
+    """The same rows in two runs, the second a repetition."""
+    store = new_store(folder / "twice.db", ROWS)
+    found = []
+    for repeat in (False, True):
+        run = label(task, model, store, repeat=repeat, concurrency=4, limits=Limits(retries=0))
+        found += store.records(run.id)
+    return found
+
+
+def twice_in_a_notebook(model: BaseChatModel, folder: Path) -> list[Record]:
+    async def cells() -> list[Record]:
+        return label_twice(model, folder)
+
+    return asyncio.run(cells())
+
+
+@pytest.mark.parametrize("way", [label_twice, twice_in_a_notebook])
+def test_a_second_run_in_one_process_sends_each_row_once_over_the_same_connections(
+    way: Callable[[BaseChatModel, Path], list[Record]], server: Served, tmp_path: Path
+) -> None:
+    server.reset()
+    records = way(Keeping(url=server.url), tmp_path)
+    assert [record.error for record in records] == [None] * 2 * ROWS
+    assert server.requests() == 2 * ROWS
