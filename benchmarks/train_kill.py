@@ -14,43 +14,25 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
-import os
+import multiprocessing
 import random
-import subprocess
+import signal
 import sys
 import tempfile
-import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 TASK = "understudy.examples.news.task:task"
 ROWS = {"train": 80, "validation": 8}
 EPOCHS, STEPS = 3, 30
 LONGEST_WAIT = 0.15  # seconds between a step that is over and the kill: a step takes about 0.1
-TRAINING = textwrap.dedent(
-    f"""
-    import sys
-    from understudy.chains.loading import load_task
-    from understudy.distill import train
-    from understudy.store import Store
-
-    path, out = sys.argv[1:]
-    with Store(path) as store:
-        train(
-            load_task("{TASK}"),
-            store,
-            out=out,
-            target="label",
-            recipe="tiny",
-            changes={{"epochs": {EPOCHS}, "checkpoint_minutes": 0.3 / 60}},
-        )
-    """
-)
 
 
 def labelled(path: Path, seed: int) -> None:
-    """A store with a few rows of the sample task and the offline teacher's answers."""
+    """Write a store with a few rows of the sample task and the offline teacher's answers."""
     from understudy.chains.loading import load_task
     from understudy.chains.teachers import load_teacher
     from understudy.distill import label
@@ -66,16 +48,44 @@ def labelled(path: Path, seed: int) -> None:
             label(task, load_teacher("offline", task=TASK), store, split=split, limit=rows)
 
 
-def start(store: Path, out: Path) -> subprocess.Popen[bytes]:
-    """A process that trains into `out`; run again, it goes on."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", TRAINING, str(store), str(out)]
-    return subprocess.Popen(command, env=environment)
+def training(path: Path, out: Path) -> None:
+    """Train into `out`; called again, it goes on."""
+    import torch
+
+    from understudy.chains.loading import load_task
+    from understudy.distill import train
+    from understudy.store import Store
+
+    torch.set_num_threads(1)
+    changes = {"epochs": EPOCHS, "checkpoint_minutes": 0.3 / 60}
+    with Store(path) as store:
+        train(load_task(TASK), store, out=out, target="label", recipe="tiny", changes=changes)
 
 
-def finished(store: Path, out: Path) -> dict[str, str]:
+def processes() -> Any:
+    """Where processes can be forked, the libraries are loaded once for all of them."""
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    from understudy.distill.qlora import quiet
+
+    with quiet():
+        for name in ("bitsandbytes", "datasets", "peft", "trl.trainer.sft_trainer"):
+            importlib.import_module(name)
+    return multiprocessing.get_context("fork")
+
+
+def start(context: Any, what: Any, *arguments: Any) -> Any:
+    """A process of its own, begun."""
+    process = context.Process(target=what, args=arguments)
+    process.start()
+    return process
+
+
+def finished(context: Any, store: Path, out: Path) -> dict[str, str]:
     """Train to the end; returns what must be the same: SHA-256 of the adapter and of the losses."""
-    if start(store, out).wait():
+    process = start(context, training, store, out)
+    process.join()
+    if process.exitcode:
         sys.exit(f"a training into {out} failed")
     lines = (out / "training_log.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
@@ -87,13 +97,13 @@ def finished(store: Path, out: Path) -> dict[str, str]:
     }
 
 
-def killed(store: Path, out: Path, step: int, wait: float) -> bool:
+def killed(context: Any, store: Path, out: Path, step: int, wait: float) -> bool:
     """Train, and SIGKILL it `wait` seconds after it has logged `step`; False: it had ended."""
-    process = start(store, out)
+    process = start(context, training, store, out)
     log = out / "training_log.jsonl"
     deadline = time.monotonic() + 120
     while not log.is_file() or log.read_bytes().count(b"\n") < step:
-        if process.poll() is not None:
+        if not process.is_alive():
             return False
         if time.monotonic() > deadline:
             process.kill()
@@ -101,7 +111,8 @@ def killed(store: Path, out: Path, step: int, wait: float) -> bool:
         time.sleep(0.002)
     time.sleep(wait)
     process.kill()
-    return process.wait() != 0
+    process.join()
+    return bool(process.exitcode == -signal.SIGKILL)
 
 
 def main() -> None:
@@ -118,15 +129,16 @@ def main() -> None:
     kills = identical = 0
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        labelled(folder / "store.db", asked.seed)
-        whole = finished(folder / "store.db", folder / "whole")
+        context, store = processes(), folder / "store.db"
+        start(context, labelled, store, asked.seed).join()
+        whole = finished(context, store, folder / "whole")
         while kills < wanted:
             out = folder / f"run-{kills}"
             step, wait = rng.randint(1, STEPS - 1), rng.uniform(0, LONGEST_WAIT)
-            if not killed(folder / "store.db", out, step, wait):
+            if not killed(context, store, out, step, wait):
                 continue  # its last step had come before the kill: another moment
             kept = sorted(int(c.parent.name[11:]) for c in out.glob("checkpoints/*/complete"))
-            same = finished(folder / "store.db", out) == whole
+            same = finished(context, store, out) == whole
             kills, identical = kills + 1, identical + same
             went_on = f"from step {kept[-1]}" if kept else "anew"
             print(
