@@ -192,7 +192,7 @@ def test_a_daily_limit_ends_the_run_with_the_time_to_come_back(
     assert sum(one.answer is not None for one in records(bench, folder).values()) == ROWS
 
 
-@pytest.mark.parametrize("mix", [{}, {"off_schema": 0.1, "cut": 0.05, "reset": 0.05}])
+@pytest.mark.parametrize("mix", [{}, {"off_schema": 0.1, "cut": 0.05, "reset": 0.05, "hang": 0.01}])
 def test_two_models_side_by_side_stop_within_a_sum(
     bench: SimpleNamespace, folder: Path, mix: dict[str, float]
 ) -> None:
