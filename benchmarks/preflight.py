@@ -127,8 +127,8 @@ def recorded(folder: Path, store: Store, limit: int | None) -> Iterator[tuple[Ta
         train, *rest = ([_said(task, row) for row in _rows(folder / one)] for one in names)
         test = [e.model_copy(update={"split": "test"}) for rows in rest for e, _ in rows]
         leaks = {row.id for row, _, _ in leaking([*(e for e, _ in train), *test], _ids(train))}
-        both = {example.id for example in test}
-        kept = [pair for pair in train if pair[0].id not in leaks | both][:limit]
+        leaks |= {example.id for example in test} & set(_ids(train))
+        kept = [pair for pair in train if pair[0].id not in leaks][:limit]
         store.add_examples(test)
         record_labels(task, store, kept, model=name)
         yield task, f"{name} ({len(leaks)} rows leak into its test split, left out)"

@@ -14,15 +14,17 @@ REMEDY = "give the base a chat template without that, or take another base"
 # Takes the place of the clock that transformers gives to templates.
 _CLOCK = "{{%- macro strftime_now(form) -%}}{}{{%- endmacro -%}}"
 _THOUGHT = re.compile(r"think|reason|thought|analysis", re.IGNORECASE)
+_MARK = re.compile(r"[<\[|]/?\w*(think|reason|thought|analysis|channel)", re.IGNORECASE)
 _OPENS = re.compile(r"<\|?(think|thinking|reasoning|thought)\|?>", re.IGNORECASE)
 
 
-def check_template(tokenizer: Any, line: Lines) -> None:
-    """Raise TrainingError where the template does not serve this row as it is trained.
+def check_template(tokenizer: Any, line: Lines, *, as_turn: bool = True) -> str:
+    """The prompt as it is served. Raises TrainingError where that is not what is said and taught.
 
     It leaves out what a message says; it opens a thought before the answer; or, where it renders
     the answer as a turn of its own (in a history, in other people's tools), it strips a part of it
-    or puts a reasoning before it.
+    or puts a reasoning before it. Without `as_turn` the last is looked at only where the texts hold
+    a mark that a template could take for a thought's.
     """
     text = prompt_text(tokenizer, line.row.messages, prefix=line.prefix)
     said = merged_messages(line.row.messages, prefix=line.prefix)
@@ -35,13 +37,14 @@ def check_template(tokenizer: Any, line: Lines) -> None:
                 REMEDY,
             )
     _check_open(line, text, said)
-    for completion in line.texts:
+    for completion in (text for text in line.texts if as_turn or _MARK.search(text)):
         turn = {"role": "assistant", "content": completion}
         try:
             full = rendered(tokenizer, [*said, turn], add_generation_prompt=False)
         except StudentError:  # no history then, and nothing that could differ
             continue
         _check_turn(line, text, full, completion)
+    return text
 
 
 def check_clock(tokenizer: Any, line: Lines) -> None:

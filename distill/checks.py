@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..chains.student.rendering import completion_ids, prompt_ids
+from ..chains.student.rendering import completion_ids
 from ..chains.task import Target, Task, TaskError
 from .dataset import Encoded, Lines, rationale_text
 from .faults import TrainingError, decoded, tokens_shown, wrong_row
@@ -14,36 +14,52 @@ from .faults import TrainingError, decoded, tokens_shown, wrong_row
 TEACH = "teach this row with distill.dataset.tokenised, or take the recipe that cuts nothing"
 
 
-def check_lines(task: Task, tokenizer: Any, line: Lines, ids: Encoded, target: Target) -> None:
-    """Raise TrainingError unless these ids teach the line, whole, and nothing else.
+Written = tuple[tuple[int, ...], ...]
 
-    The prompt is the one that is served; the loss covers every token of the texts, each ended by
-    the end of sequence, and none of the prompt; the texts survive the tokenizer and parse back.
+
+def check_lines(
+    task: Task, tokenizer: Any, line: Lines, ids: Encoded, target: Target, *, prompt: str
+) -> Written:
+    """The ids of the line's texts. Raises TrainingError unless `ids` teach them and nothing else.
+
+    `prompt` is the text that is served, and its ids are those of the row; the loss covers every
+    token of the texts, each ended by the end of sequence, and none of the prompt; the texts survive
+    the tokenizer and parse back.
     """
     written = [completion_ids(tokenizer, text) for text in line.texts]
     for text, tokens in zip(line.texts, written, strict=True):
         _check_text(tokenizer, line, text, tokens)
-    prompt = prompt_ids(tokenizer, line.row.messages, prefix=line.prefix)
-    _check_prompt(tokenizer, line, ids, prompt)
-    _check_whole(tokenizer, line, ids, len(prompt), written)
-    _check_mask(tokenizer, line, ids, len(prompt))
+    served = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+    _check_prompt(tokenizer, line, ids, served)
+    _check_whole(tokenizer, line, ids, len(served), written)
+    _check_mask(tokenizer, line, ids, len(served))
     if line.kinds[0] == "answer":
         _check_answer(task, tokenizer, line, written[0][:-1], target)
     if line.kinds[-1] == "rationale":
         _check_rationale(task, tokenizer, line, written[-1][:-1])
+    return tuple(map(tuple, written))
 
 
-def check_held(task: Task, tokenizer: Any, lines: Sequence[Lines], target: Target) -> None:
-    """Raise TrainingError where a text is one that the grammar held to at serving forbids."""
+def check_held(
+    task: Task,
+    tokenizer: Any,
+    lines: Sequence[Lines],
+    written: Sequence[Written],
+    target: Target,
+) -> None:
+    """Raise TrainingError where a text is one that the grammar held to at serving forbids.
+
+    `written` holds the ids of each line's texts.
+    """
     from ..chains.student.grammar import Compiler
 
     compiler = Compiler(tokenizer, vocabulary=len(tokenizer), end_tokens=[tokenizer.eos_token_id])
     starts = {"answer": compiler.compile(task.json_schema(target)).start}
     if any("rationale" in line.kinds for line in lines):
         starts["rationale"] = compiler.compile(_rationale_schema(task)).start
-    for line in lines:
-        for text, kind in zip(line.texts, line.kinds, strict=True):
-            ids = completion_ids(tokenizer, text)[:-1]
+    for line, texts in zip(lines, written, strict=True):
+        for text, kind in zip(texts, line.kinds, strict=True):
+            ids = list(text[:-1])
             state = starts[kind].deep_copy()
             place = state.validate_tokens(ids)
             if place < len(ids):

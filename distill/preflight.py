@@ -70,10 +70,11 @@ def preflight(
     lines = sequences(rows)
     _check_lengths(tokenizer, lines, encoded, context, max_length)
     check_clock(tokenizer, lines[0])
+    written = []
     for line, ids in zip(lines, encoded, strict=True):
-        check_template(tokenizer, line)
-        check_lines(task, tokenizer, line, ids, target)
-    check_held(task, tokenizer, lines, target)
+        prompt = check_template(tokenizer, line, as_turn=line is lines[0])
+        written.append(check_lines(task, tokenizer, line, ids, target, prompt=prompt))
+    check_held(task, tokenizer, lines, written, target)
     first = [ids for line, ids in zip(lines, encoded, strict=True) if line.row is lines[0].row]
     return Preflight(
         rows=len(encoded),

@@ -106,10 +106,13 @@ def test_no_text_of_a_teacher_is_a_false_alarm(tiny_task, shared_tokenizer, reas
     for target in targets:
         rows = [row_of(tiny_task, sentence, reasoning=reasoning, target=target)]
         lines = sequences(rows)
+        written = []
         for line, ids in zip(lines, tokenised(shared_tokenizer, rows), strict=True):
-            check_template(shared_tokenizer, line)
-            check_lines(tiny_task, shared_tokenizer, line, ids, target)
-        check_held(tiny_task, shared_tokenizer, lines, target)
+            prompt = check_template(shared_tokenizer, line)
+            written.append(
+                check_lines(tiny_task, shared_tokenizer, line, ids, target, prompt=prompt)
+            )
+        check_held(tiny_task, shared_tokenizer, lines, written, target)
 
 
 def test_a_tokenizer_that_drops_accents_is_refused_with_what_it_drops(tokenizer, tiny_task):
@@ -121,7 +124,7 @@ def test_a_tokenizer_that_drops_accents_is_refused_with_what_it_drops(tokenizer,
     row = row_of(tiny_task)
     [line] = sequences([row])
     with pytest.raises(TrainingError, match=f"{row.example}: the tokenizer cannot write") as caught:
-        check_lines(tiny_task, tokenizer, line, tokenised(tokenizer, [row])[0], "label_reason")
+        check_lines(tiny_task, tokenizer, line, {}, "label_reason", prompt="")
     assert "it loses 'çã'" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -157,11 +160,12 @@ def test_a_schema_that_only_the_grammar_enforces_refuses_the_row(tokenizer, tiny
     for code, sound in (("abc", True), ("abcd", False)):
         record = Record(run="r", example=example.id, answer={"code": code}, created="now")
         lines = sequences(training_rows(task, [(example, record)], target="label").rows)
+        ids = [tuple(tuple(completion_ids(tokenizer, text)) for text in lines[0].texts)]
         if sound:
-            check_held(task, tokenizer, lines, "label")
+            check_held(task, tokenizer, lines, ids, "label")
             continue
         with pytest.raises(TrainingError, match=f"{example.id}: the grammar .* forbids its answer"):
-            check_held(task, tokenizer, lines, "label")
+            check_held(task, tokenizer, lines, ids, "label")
 
 
 def test_a_hybrid_base_needs_more_than_the_seven_projections(tmp_path, tiny_base):
@@ -238,12 +242,13 @@ def test_a_cut_row_is_named_with_the_part_it_loses(tokenizer, tiny_task):
     row = row_of(tiny_task)
     [line] = sequences([row])
     [whole] = tokenised(tokenizer, [row])
+    prompt = check_template(tokenizer, line)
     answer = len(completion_ids(tokenizer, row.completion))
     rationale = len(completion_ids(tokenizer, str(row.rationale)))
     for gone, part in ((2, "rationale"), (rationale + 2, "label"), (answer + rationale, "label")):
         ids = {name: values[:-gone] for name, values in whole.items()}
         with pytest.raises(TrainingError, match=f"{row.example}: its {part} is cut off after"):
-            check_lines(tiny_task, tokenizer, line, ids, "label_reason")
+            check_lines(tiny_task, tokenizer, line, ids, "label_reason", prompt=prompt)
 
 
 def test_both_targets_with_a_rationale_need_a_reasoning_in_the_task(tiny_task):
