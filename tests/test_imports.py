@@ -58,6 +58,9 @@ HEAVY = {
 }
 # Imported although another library is declared: the one named here cannot be without it.
 COMES_WITH = {
+    "accelerate": "peft",
+    "httpx": "langchain-core",
+    "langgraph": "langchain",
     "openai": "langchain-openai",
     "huggingface_hub": "transformers",
     "markupsafe": "jinja2",
