@@ -12,11 +12,10 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from ..store.statements import UNREPORTED
 from .budget import Allowance
 from .prices import Usage, usage_of
 from .redaction import one_line, storable
-
-UNREPORTED = "unreported_calls"
 
 
 class CallLedger(BaseCallbackHandler):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..chains.task import Task, TaskError
 from ..store.rows import Record, Run
+from ..store.statements import UNREPORTED
 from ..store.store import Store
 from .limits import LabellingError
 from .runs import now
@@ -47,6 +48,7 @@ def _copies(task: Task, store: Store, run: Run, source: Run) -> Iterator[Record]
         except TaskError:
             continue
         details = {**(record.details or {}), REUSED: source.id, "reused_words": source.words}
+        details.pop(UNREPORTED, None)  # which the source run has paid
         yield record.model_copy(
             update={
                 "run": run.id,

@@ -24,6 +24,7 @@ JSON_COLUMNS = {
     "details",
     "detail",
 }
+UNREPORTED = "unreported_calls"  # in a record's details: calls, and usd and tokens at most
 SUMMED = (
     "attempts",
     "input_tokens",
@@ -60,13 +61,26 @@ def _add_record() -> str:
     replaced = [
         f"{name} = excluded.{name}"
         for name in names
-        if name not in (*SUMMED, "run", "example", "raw")
+        if name not in (*SUMMED, "run", "example", "raw", "details")
     ]
     return (
         f"insert into records ({', '.join(names)}) values (?, {_EXAMPLE_POSITION}, "
         f"{', '.join('?' for _ in names[2:])}) "
         f"on conflict (run, example) do update set raw = coalesce(excluded.raw, raw), "
-        f"{', '.join(sums + replaced)} where answer is null"
+        f"{_details()}, {', '.join(sums + replaced)} where answer is null"
+    )
+
+
+def _details() -> str:
+    """The new details, with the calls of both that did not say whether they were billed."""
+    at = f"$.{UNREPORTED}"
+    sums = ", ".join(
+        f"'{name}', (details ->> '{at}.{name}') + coalesce(excluded.details ->> '{at}.{name}', 0)"
+        for name in ("calls", "usd", "tokens")
+    )
+    return (
+        f"details = case when details -> '{at}' is null then excluded.details else "
+        f"json_set(coalesce(excluded.details, '{{}}'), '{at}', json_object({sums})) end"
     )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .rows import Row
-from .statements import RUN_POSITION
+from .statements import RUN_POSITION, UNREPORTED
 from .store import Store
 
 
@@ -139,9 +139,9 @@ class Spent(Row):
 def spent_by(store: Store, run_id: str) -> Spent:
     """What a run has spent so far."""
     (row,) = store.connection.read(
-        "select total(cost) + total(details ->> '$.unreported_calls.usd') as usd, "
+        f"select total(cost) + total(details ->> '$.{UNREPORTED}.usd') as usd, "
         "cast(total(input_tokens) + total(output_tokens) "
-        "+ total(details ->> '$.unreported_calls.tokens') as integer) as tokens, "
+        f"+ total(details ->> '$.{UNREPORTED}.tokens') as integer) as tokens, "
         "cast(total(iif(cost is null, input_tokens, 0)) as integer) as unpriced_input, "
         "cast(total(iif(cost is null, output_tokens, 0)) as integer) as unpriced_output "
         f"from records where run = {RUN_POSITION}",

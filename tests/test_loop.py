@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
@@ -27,7 +27,7 @@ class Keeping(BaseChatModel):
     """A client that keeps one pool of connections, as those of Mistral, Ollama and Groq do."""
 
     url: str
-    profile: dict[str, Any] = {"structured_output": False, "tool_calling": False}  # noqa: RUF012
+    profile: ModelProfile | None = ModelProfile(structured_output=False, tool_calling=False)
     _client: httpx.AsyncClient = PrivateAttr(default_factory=httpx.AsyncClient)
 
     @property

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from understudy.store import Example, Record, Run, Store, StoreError
 from understudy.store.connection import Connection
 from understudy.store.store import Added
+from understudy.store.totals import spent_by
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -187,6 +188,26 @@ def test_a_failure_is_replaced_and_nothing_paid_is_forgotten(running):
             attempts=4,
         )
     ]
+
+
+def test_calls_that_did_not_say_whether_they_were_billed_add_up_over_attempts(running):
+    def unreported(calls, usd, tokens, **more):
+        return {"unreported_calls": {"calls": calls, "usd": usd, "tokens": tokens}, **more}
+
+    running.add_record(record(error="reset", cost=0.0, details=unreported(2, 0.5, 300)))
+    running.add_record(record(error="reset", cost=0.0, details=unreported(1, 0.25, 150, why="x")))
+    running.add_record(record(error="no route", cost=0.0))
+    running.add_record(record(answer={"x": 1}, cost=1.0, input_tokens=10, details={"agreed": True}))
+    assert running.records("r") == [
+        record(
+            answer={"x": 1},
+            cost=1.0,
+            input_tokens=10,
+            attempts=4,
+            details=unreported(3, 0.75, 450, agreed=True),
+        )
+    ]
+    assert (spent_by(running, "r").usd, spent_by(running, "r").tokens) == (1.75, 460)
 
 
 def test_many_records_are_added_as_one_by_one(running):
