@@ -16,7 +16,7 @@ class Pace:
     ) -> None:
         self._per_request = 60 / requests_per_minute if requests_per_minute else 0.0
         self._per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
-        self._next = self._paused = 0.0
+        self._next = self._paused = self._delay = 0.0  # the delay of all pauses so far
         self._tokens_free = 0.0  # when all tokens promised so far will have been allowed
         self._seen_calls = self._seen_tokens = 0
 
@@ -24,10 +24,10 @@ class Pace:
         """Wait until a call may be sent; gives the tokens that it was counted with."""
         guess = self._seen_tokens // self._seen_calls if self._seen_calls else input_guess
         now = asyncio.get_running_loop().time()
-        start = max(now, self._next, self._tokens_free)
+        start, delay = max(now, self._next, self._tokens_free), self._delay
         self._next = start + self._per_request
         self._tokens_free = max(self._tokens_free, start) + guess * self._per_token
-        while (wait := max(start, self._paused) - now) > 0:
+        while (wait := start + self._delay - delay - now) > 0:
             await asyncio.sleep(wait)
             now = asyncio.get_running_loop().time()
         return guess
@@ -39,5 +39,11 @@ class Pace:
         self._tokens_free += (actual - guess) * self._per_token
 
     def pause(self, seconds: float) -> None:
-        """No call for so long: the provider has asked for it."""
-        self._paused = max(self._paused, asyncio.get_running_loop().time() + seconds)
+        """No call for so long: the provider has asked for it. Those that wait keep their spaces."""
+        now = asyncio.get_running_loop().time()
+        more = now + seconds - max(now, self._paused)
+        if more > 0:
+            self._paused = now + seconds
+            self._delay += more
+            self._next = max(self._next, now) + more
+            self._tokens_free = max(self._tokens_free, now) + more

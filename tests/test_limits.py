@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import itertools
 import random
 import time
 from typing import Any
@@ -20,7 +21,6 @@ from pydantic import Field
 
 from understudy.distill.budget import Allowance, Budget, BudgetReached, Spend
 from understudy.distill.labelling import label
-from understudy.distill.ledger import UNREPORTED
 from understudy.distill.limits import LabellingError, Limits, Stopped
 from understudy.distill.pace import Pace
 from understudy.distill.prices import price_per_million
@@ -28,6 +28,7 @@ from understudy.distill.runs import is_repeat
 from understudy.distill.troubles import trouble_of
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id
+from understudy.store.statements import UNREPORTED
 from understudy.store.totals import run_totals, spent_by
 
 PART = {"polaridade": "Neutro", "emocao": "Neutro"}
@@ -250,6 +251,25 @@ def test_tokens_a_minute_hold_on_average():
         return time.monotonic() - begun
 
     assert 0.9 <= asyncio.run(spent()) < 2  # 1,000 tokens at 1,000 a second
+
+
+def test_calls_that_wait_keep_their_spaces_over_a_pause():
+    async def times() -> list[float]:
+        pace, sent = Pace(requests_per_minute=600), []
+
+        async def call() -> None:
+            await pace.turn(1)
+            sent.append(time.monotonic())
+
+        waiting = [asyncio.create_task(call()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        pace.pause(0.5)
+        await asyncio.gather(*waiting)
+        return sent
+
+    first, *rest = asyncio.run(times())
+    assert rest[0] - first >= 0.5
+    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(rest))
 
 
 def test_labels_of_other_words_teach_only_when_somebody_says_so(store):
