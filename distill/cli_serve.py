@@ -28,6 +28,10 @@ def serve_(
         str, typer.Option(help="the environment variable that holds the key clients must send")
     ] = KEY,
     timeout: Annotated[float, typer.Option(min=1, help="seconds that a request may take")] = 120,
+    reasoning: Annotated[
+        str | None,
+        typer.Option(help="what a student of labels puts where a schema requires a reasoning"),
+    ] = None,
     queue: Annotated[int, typer.Option(min=1, help="answers in work or waiting; then 429")] = 256,
 ) -> None:
     """Serve students to any app that speaks OpenAI's API: it changes its base_url alone."""
@@ -41,7 +45,7 @@ def serve_(
         fail(f"{api_key_env} is not set; it is to hold the API key")
     try:
         with listen(host, port, key=key) as listening:
-            students = load_served(runs)
+            students = load_served(runs, reasoning=reasoning)
             limits = Limits(seconds=timeout, rows=queue)
             server = student_server(students, listening, key=key, limits=limits)
             if tracing_is_enabled():

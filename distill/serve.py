@@ -22,12 +22,15 @@ SHORTEST_KEY = 16  # characters
 _LIKE_A_KEY = re.compile(rf"[!-~]{{{SHORTEST_KEY},}}")
 
 
-def load_served(references: Sequence[str]) -> dict[str, ChatStudent]:
+def load_served(
+    references: Sequence[str], *, reasoning: str | None = None
+) -> dict[str, ChatStudent]:
     """The students to serve, their weights loaded, by the names they are served under.
 
     A reference is a run folder or a base without an adapter; NAME=REFERENCE serves it under that
-    name, for example the teacher's, which an app already asks for. Raises ServeError where two have
-    one name, StudentError.
+    name, for example the teacher's, which an app already asks for. `reasoning` is what students of
+    labels put where an app's schema requires a reasoning. Raises ServeError where two have one
+    name, StudentError.
     """
     from ..chains.student.chat import ChatStudent
 
@@ -36,7 +39,7 @@ def load_served(references: Sequence[str]) -> dict[str, ChatStudent]:
         name, equals, model = reference.partition("=")
         if not equals or Path(reference).expanduser().exists():
             name, model = "", reference
-        student = ChatStudent(model=model)
+        student = ChatStudent(model=model, reasoning=reasoning)
         name = name or student.model_name
         if name in served:
             raise ServeError(f"two students are called {name}; give one another name: NAME={model}")

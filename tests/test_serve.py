@@ -261,6 +261,7 @@ def test_a_stream_is_the_answer_in_parts(served: Served, tiny_task: Task) -> Non
 
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert text == whole.choices[0].message.content
+    assert len(chunks) > 5
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].choices == []
@@ -335,6 +336,7 @@ def test_two_students_answer_side_by_side(served: Served, students: Any, tiny_ta
 def test_a_student_is_served_under_its_teachers_name(tiny_student: Path, tiny_base: Path) -> None:
     named = load_served([f"gpt-5-mini={tiny_student}", str(tiny_student), str(tiny_base)])
     assert list(named) == ["gpt-5-mini", "tiny-student", str(tiny_base)]
+    assert load_served([str(tiny_student)], reasoning="-")["tiny-student"].reasoning == "-"
     with pytest.raises(ServeError, match="two students are called tiny-student"):
         load_served([str(tiny_student), str(tiny_student)])
 
@@ -639,12 +641,12 @@ def wait_until(true: Any, seconds: float = 20) -> None:
 
 
 def test_a_full_queue_says_when_to_come_again(students: Any) -> None:
+    text = {"type": "string", "minLength": 250}
+    form = formatted({"type": "object", "properties": {"t": text}, "required": ["t"]})
     with Served(students, rows=3) as small:
         statuses: list[int] = []
         told: list[dict[str, str]] = []
-        body = json.dumps(
-            {"model": "base", "messages": MESSAGE, "response_format": formatted(LONG)}
-        ).encode()
+        body = json.dumps({"model": "base", "messages": MESSAGE, "response_format": form}).encode()
 
         def ask() -> None:
             code, head, _ = small.send("POST", "/v1/chat/completions", body)
