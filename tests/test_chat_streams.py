@@ -161,6 +161,22 @@ def test_of_64_tasks_the_32_that_are_cancelled_are_not_written(base: ChatStudent
     assert engine.rows - before < 64 * 200 * 0.8
 
 
+def test_a_loop_goes_on_while_weights_load(tiny_student: Path) -> None:
+    student = ChatStudent(model=str(tiny_student))
+    student.close()
+
+    async def ticking() -> int:
+        job, ticks = asyncio.create_task(student.ainvoke("oi")), 0
+        while not job.done():
+            await asyncio.sleep(0.005)
+            ticks += 1
+        return ticks if (await job).content else 0
+
+    assert not student.loaded
+    assert asyncio.run(ticking()) > 3
+    assert student.loaded
+
+
 def test_batch_as_completed_fills_the_batch(base: ChatStudent) -> None:
     engine = base.engine
     calls, rows = engine.calls, engine.rows

@@ -63,7 +63,7 @@ class ChatStudent(StudentModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        job = self._job(messages, stop, kwargs)
+        job = await self._ajob(messages, stop, kwargs)
         return job.result(await asyncio.wrap_future(job.submit()))
 
     def _stream(
@@ -87,7 +87,7 @@ class ChatStudent(StudentModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        job = self._job(messages, stop, kwargs)
+        job = await self._ajob(messages, stop, kwargs)
         async for part in afollowed(job.submit):
             for chunk in job.chunks(part):
                 if run_manager:
@@ -114,6 +114,14 @@ class ChatStudent(StudentModel):
             arguments["stop"] = stops
         reply = Reply(asked, stops)
         return Job(model.model_name, model.confidence, asked, reply, engine, prompt, arguments)
+
+    async def _ajob(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> Job:
+        """The loop goes on while weights load; once they are there a thread would take longer."""
+        if self._called(options.get("model")).loaded:
+            return self._job(messages, stop, options)
+        return await asyncio.to_thread(self._job, messages, stop, options)
 
     def _prompt(self, messages: Sequence[BaseMessage], asked: Asked) -> list[int]:
         if (self._turns and not asked.own) or asked.tools:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import os
 import threading
 from pathlib import Path
@@ -12,11 +13,22 @@ from typing import Any
 
 from .card import CARD_FILE, StudentError, read_card
 from .engine import Engine
-from .weights import EMBEDDED, base_folder, merged_model, student_folder, untuned_model
+from .sharing import Base, Seat
+from .weights import (
+    EMBEDDED,
+    base_folder,
+    base_key,
+    merged_model,
+    student_folder,
+    untuned_model,
+)
 
 _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer.json", "tokenizer_config.json")
 _ENGINES: dict[tuple[int, str, str], Engine] = {}
+_STUDENTS: dict[tuple[int, str, str], tuple[tuple[str, str], Path]] = {}  # base and folder
+_BASES: dict[tuple[str, str], Base] = {}  # those that several students share
 _LOCK = threading.RLock()
+_LOG = logging.getLogger(__name__)
 
 Key = tuple[int, str, str]
 
@@ -30,12 +42,49 @@ def engine_key(model: str, sha256: str) -> Key:
 def shared_engine(model: str, sha256: str, *, max_batch: int) -> Engine:
     """The loaded weights of a run folder or a base; loads them if nobody in this process has."""
     key = engine_key(model, sha256)
+    ready = _ENGINES.get(key)
+    if ready is not None:  # nobody waits for another model that is being loaded
+        return ready
     with _LOCK:
         if key not in _ENGINES:
             folder = student_folder(model)
-            loaded = untuned_model(model) if folder is None else merged_model(folder)
-            _ENGINES[key] = Engine(*loaded, max_batch=max_batch)
+            if folder is None:
+                _ENGINES[key] = Engine(*untuned_model(model), max_batch=max_batch)
+            else:
+                _ENGINES[key] = _student_engine(key, folder, max_batch)
         return _ENGINES[key]
+
+
+def _student_engine(key: Key, folder: Path, max_batch: int) -> Engine:
+    """A merged copy, or where another student of its base is loaded, a seat beside it."""
+    base = base_key(folder)
+    mates = [mate for mate, (known, _) in _STUDENTS.items() if known == base and mate in _ENGINES]
+    _STUDENTS[key] = base, folder
+    if not mates:
+        return Engine(*merged_model(folder), max_batch=max_batch)
+    try:
+        if base not in _BASES or _BASES[base].empty:
+            _BASES[base] = Base(folder, max_batch=max_batch)
+        seat = _BASES[base].seat(folder, key[2])
+        for mate in mates:
+            _move(mate, _BASES[base])
+        return seat
+    except StudentError as error:
+        _LOG.warning("%s; its base is loaded once more", error)
+        return Engine(*merged_model(folder), max_batch=max_batch)
+
+
+def _move(mate: Key, base: Base) -> None:
+    """Give a student that was merged into a base of its own a seat at the shared one."""
+    merged = _ENGINES[mate]
+    if not isinstance(merged, Seat):
+        _ENGINES[mate] = base.seat(_STUDENTS[mate][1], mate[2])
+        merged.hand_over(_ENGINES[mate])
+
+
+def is_loaded(model: str, sha256: str) -> bool:
+    """Whether the weights are in this process."""
+    return engine_key(model, sha256) in _ENGINES
 
 
 def close_engine(model: str, sha256: str) -> None:
@@ -94,6 +143,8 @@ def _after_fork() -> None:
     global _LOCK
     _LOCK = threading.RLock()
     _ENGINES.clear()
+    _STUDENTS.clear()
+    _BASES.clear()
 
 
 if hasattr(os, "register_at_fork"):

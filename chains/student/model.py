@@ -15,7 +15,14 @@ from pydantic import AliasChoices, ConfigDict, Field
 from .asked import UNHELD, Asked, asked_of
 from .card import StudentCard, read_card
 from .engine import Engine
-from .engines import another, close_engine, context_of, shared_engine, template_sha256
+from .engines import (
+    another,
+    close_engine,
+    context_of,
+    is_loaded,
+    shared_engine,
+    template_sha256,
+)
 from .turns import learnt_turns
 from .weights import student_folder, weights_sha256
 
@@ -67,6 +74,11 @@ class StudentModel(BaseChatModel):
     def engine(self) -> Engine:
         """The loaded weights; loads them if nobody in this process has."""
         return shared_engine(self.model, self.sha256, max_batch=self.max_batch_size)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether an answer can begin at once."""
+        return "sha256" in self.__dict__ and is_loaded(self.model, self.sha256)
 
     def close(self) -> None:
         """Free the weights, for every ChatStudent that shares them; the next answer reloads."""
