@@ -101,4 +101,22 @@ def _rows(student: Path, store: Path) -> Sequence[Mapping[str, Any]]:
         return [row for row, _ in zip(held_out, range(_PROMPTS), strict=False)]
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"merge": merge, "adopt": adopt, "push": push}
+def accelerate_config(
+    name: Annotated[str, typer.Argument(help="fsdp_qlora (GPUs) or cpu")],
+) -> None:
+    """Print a configuration for `accelerate launch`, to be put into a file."""
+    import importlib.resources
+
+    if name not in _CONFIGS:
+        fail(f"configuration {name} is unknown; choose {' or '.join(_CONFIGS)}", status=2)
+    file = importlib.resources.files("understudy.distill") / "launch" / f"{name}.yaml"
+    say(file.read_text(encoding="utf-8").rstrip())
+
+
+_CONFIGS = ("fsdp_qlora", "cpu")
+COMMANDS: dict[str, Callable[..., None]] = {
+    "merge": merge,
+    "adopt": adopt,
+    "push": push,
+    "accelerate-config": accelerate_config,
+}

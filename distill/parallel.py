@@ -12,6 +12,11 @@ from .preflight import TrainingError
 from .recipes import Recipe
 from .run_folder import claim
 
+_ALONE = (
+    "1 process: several were asked for, and accelerate started one; on a CPU launch with the "
+    "configuration cpu (understudy accelerate-config cpu)"
+)
+
 
 def processes() -> int:
     """How many processes train together, as the launcher says; 1 without one."""
@@ -25,6 +30,11 @@ def leads() -> bool:
 
 def join(device: str) -> None:
     """Meet the other processes, over gloo on a CPU and NCCL on GPUs. Raises TrainingError."""
+    if sharding_asked() and device == "cpu" and os.environ.get("FSDP_VERSION", "1") == "1":
+        raise TrainingError(
+            "FSDP was asked for, and there is no GPU to shard over; launch with the configuration "
+            "cpu (understudy accelerate-config cpu) instead"
+        )
     if processes() == 1:
         return
     from accelerate import PartialState
@@ -66,6 +76,23 @@ def claimed(
         yield finished
 
 
+def gathered(trainer: Any) -> Any:
+    """The weights to save, from all processes, where each holds only a shard; else None."""
+    if not sharded(trainer):
+        return None
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
+
+
+def sharded(trainer: Any) -> bool:
+    """Whether each process holds only a part of the model."""
+    return str(getattr(trainer.accelerator.distributed_type, "value", "")) == "FSDP"
+
+
+def sharding_asked() -> bool:
+    """Whether the launcher's configuration asks for FSDP, which is not to say that it runs."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def share(recipe: Recipe) -> tuple[int, int]:
     """Rows of one pass and passes of one step in each process: the step's rows stay the same.
 
@@ -86,25 +113,20 @@ def strategy(trainer: Any) -> str | None:
     """How the processes really share the work, in one line; None where there is one process.
 
     What was asked for may be something else: on a CPU accelerate makes plain data parallelism of
-    FSDP2 without a word.
+    FSDP2, and one process of several, without a word.
     """
     count = trainer.accelerator.num_processes
-    kind = str(getattr(trainer.accelerator.distributed_type, "value", ""))
-    if count == 1 and not _asked_to_shard():
-        return None
-    if kind == "FSDP":
+    if count == 1 and not sharding_asked():
+        return _ALONE if "MASTER_ADDR" in os.environ and "RANK" not in os.environ else None
+    if sharded(trainer):
         said = f"FSDP{getattr(trainer.accelerator.state.fsdp_plugin, 'fsdp_version', 1)}, sharded"
     elif count > 1:
         said = f"data-parallel (DDP, {_backend()}), each with the whole base"
     else:
         said = "one process, nothing is shared"
-    unmet = _asked_to_shard() and kind != "FSDP"
+    unmet = sharding_asked() and not sharded(trainer)
     note = f"; FSDP was asked for and did not run on {_kind(trainer)}" if unmet else ""
     return f"{count} process{'es' if count > 1 else ''}: {said}{note}"
-
-
-def _asked_to_shard() -> bool:
-    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def _backend() -> str:

@@ -193,6 +193,7 @@ def _arguments(
         "use_cpu": choice.device == "cpu",
         "dataloader_pin_memory": choice.device == "cuda",
         "activation_checkpointing": choice.recompute,
+        "ddp_find_unused_parameters": False,
         "logging_steps": 1,
         "include_num_input_tokens_seen": "non_padding",
         "logging_nan_inf_filter": False,  # it would hide a NaN behind an average

@@ -19,7 +19,7 @@ from .curves import write_curves
 from .dataset import lesson_pairs
 from .fitting import steps_or_advice
 from .lesson import VALIDATION_ROWS, Lesson, prepare
-from .parallel import agreed, claimed, join, leads, strategy
+from .parallel import agreed, claimed, gathered, join, leads, sharding_asked, strategy
 from .preflight import TrainingError
 from .qlora import build_trainer, check_trackers, load_for_training, quiet, tracked
 from .recipes import Recipe
@@ -125,7 +125,9 @@ def learn(
         if leads():
             tell(folder, chosen=course.chosen | {"said": course.choice.line}, versions=versions())
         pairs = _validation_pairs(course, store)
-        measures = bool(pairs) and (course.recipe.keep == "best" or measure_last)
+        # Where the model is sharded no process has an adapter to measure until the end.
+        measures = bool(pairs) and not sharding_asked()
+        measures = measures and (course.recipe.keep == "best" or measure_last)
         watch = Watch(
             folder=folder,
             tokenizer=None,
@@ -211,7 +213,8 @@ def _train(
                     checkpoint=checkpoint,
                     folder=folder,
                 )
-        return _keep(trainer.model, tokenizer, course, folder) if leads() else None
+        weights = gathered(trainer)
+        return _keep(trainer.model, tokenizer, course, folder, weights) if leads() else None
 
 
 def _say_strategy(shared: str, folder: Path, announce: Callable[[str], None] | None) -> None:
@@ -221,11 +224,13 @@ def _say_strategy(shared: str, folder: Path, announce: Callable[[str], None] | N
             announce(shared)
 
 
-def _keep(model: Any, tokenizer: Any, course: Course, folder: Path) -> int | None:
+def _keep(
+    model: Any, tokenizer: Any, course: Course, folder: Path, weights: Any = None
+) -> int | None:
     """Put the student into its folder: the best one of the validations, else the last."""
     best = best_of(folder) if course.recipe.keep == "best" else None
     if best is None:
-        save_student(model, tokenizer, folder)
+        save_student(model, tokenizer, folder, weights)
         return None
     from ..chains.student.card import CARD_FILE
 

@@ -182,9 +182,16 @@ def saving_on_interrupt(watcher: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def save_student(model: Any, tokenizer: Any, folder: Path) -> None:
-    """The adapter (all weights, where all were tuned) and the tokenizer, as they are served."""
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+def save_student(model: Any, tokenizer: Any, folder: Path, weights: Any = None) -> None:
+    """The adapter (all weights, where all were tuned) and the tokenizer, as they are served.
+
+    `weights` are the model's where it does not hold them itself.
+    """
+    options: dict[str, Any] = {}
+    if hasattr(model, "peft_config"):
+        options["save_embedding_layers"] = False
+    if weights is not None:
+        options["state_dict"] = weights
     model.save_pretrained(folder, **options)
     tokenizer.save_pretrained(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,25 +82,49 @@ def merged_model(folder: Path) -> tuple[Any, Any]:
     card = check_student(folder)
     if _is_whole(card):
         return _ready(_load_model(folder, str(folder))), load_tokenizer(folder, str(folder))
-    quantised = bool(card.training.get("quantised", True))
-    eight_bit = card.training.get("quantisation") == "int8"
-    model, _ = load_base(
-        card.base, revision=card.base_revision, quantised=quantised, eight_bit=eight_bit
-    )
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    if quantised:
-        model = model.dequantize()
     tokenizer = load_tokenizer(folder, str(folder))
     try:
-        adapted = PeftModel.from_pretrained(model.float(), str(folder))
+        adapted = PeftModel.from_pretrained(_learnt_on(card), str(folder))
     except (OSError, RuntimeError, SafetensorError, TypeError, ValueError, KeyError) as error:
         raise StudentError(
             f"{folder}: its adapter does not fit its base: {_line(error)}"
         ) from error
     _check_all_loaded(adapted, folder)
     return _ready(adapted.merge_and_unload()), tokenizer
+
+
+@quiet()
+def bare_base(folder: Path) -> tuple[Any, Any]:
+    """What a student's adapter stands on, as `merged_model` has it, and its run's tokenizer.
+
+    Raises StudentError for a student that is its own base.
+    """
+    card = check_student(folder)
+    if _is_whole(card):
+        raise StudentError(f"{folder}: all its weights were tuned; there is no adapter to share")
+    return _ready(_learnt_on(card)), load_tokenizer(folder, str(folder))
+
+
+def base_key(folder: Path) -> tuple[str, str]:
+    """What tells the bases apart that students' adapters stand on; their own folder if whole."""
+    card = read_card(folder)
+    if _is_whole(card):
+        return str(folder.resolve()), "whole"
+    quantised = str(card.training.get("quantised", True))
+    return card.base_sha256, f"{quantised} {card.training.get('quantisation')}"
+
+
+def _learnt_on(card: StudentCard) -> Any:
+    """The base as its adapter knew it, in float32: what the quantised weights stand for."""
+    quantised = bool(card.training.get("quantised", True))
+    eight_bit = card.training.get("quantisation") == "int8"
+    model, _ = load_base(
+        card.base, revision=card.base_revision, quantised=quantised, eight_bit=eight_bit
+    )
+    return (model.dequantize() if quantised else model).float()
 
 
 def _check_all_loaded(adapted: Any, folder: Path) -> None:
@@ -209,11 +234,14 @@ def _quantisation(dtype: str | None, *, eight_bit: bool) -> dict[str, Any]:
         "bnb_4bit_use_double_quant": True,
         "bnb_4bit_compute_dtype": _dtype(dtype),
     }
+    cuda = torch.cuda.is_available()
+    sharded = cuda and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if sharded:  # it shards tensors of one type only, and places them itself
+        four_bit["bnb_4bit_quant_storage"] = _dtype(dtype)
     how = {"load_in_8bit": True} if eight_bit else four_bit
-    return {
-        "quantization_config": BitsAndBytesConfig(**how),  # type: ignore[no-untyped-call]
-        "device_map": {"": "cuda:0" if torch.cuda.is_available() else "cpu"},
-    }
+    config = BitsAndBytesConfig(**how)  # type: ignore[no-untyped-call]
+    place = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu"
+    return {"quantization_config": config, **({} if sharded else {"device_map": {"": place}})}
 
 
 def _load_model(
