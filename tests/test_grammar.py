@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import enum
 import json
 import random
+import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, create_model
 
 from understudy.chains.student.card import StudentError
 from understudy.chains.student.grammar import Compiler
@@ -237,3 +242,127 @@ def test_only_schemas_with_bounded_depth_have_a_longest_way_out() -> None:
     ) + len(",,,")
     assert longest_way_out(closed(Node.model_json_schema())) is None
     assert longest_way_out(closed(Patterned.model_json_schema())) is None
+
+
+WORDS = st.text(alphabet='aeç"\\\n😀 Z{', min_size=1, max_size=6)
+LEAVES: Any = st.one_of(
+    st.sampled_from(
+        [bool, int, float, str, type(None), datetime.date, datetime.timedelta, Emotion]
+    ),
+    st.sets(WORDS | st.integers(-30, 300), min_size=1, max_size=5).map(
+        lambda words: Literal[tuple(words)]  # type: ignore[misc]
+    ),
+    st.tuples(st.integers(0, 5), st.integers(0, 9)).map(
+        lambda ends: Annotated[str, Field(min_length=ends[0], max_length=sum(ends))]
+    ),
+    st.tuples(st.integers(-50, 50), st.integers(0, 2000)).map(
+        lambda ends: Annotated[int, Field(ge=ends[0], le=sum(ends))]
+    ),
+    st.sampled_from([r"^[A-Z]{2}-[0-9]{1,3}$", r"^x+@y$", r"^(ab|cd)*$"]).map(
+        lambda pattern: Annotated[str, Field(pattern=pattern)]
+    ),
+)
+
+
+def made(fields: dict[str, tuple[Any, bool]]) -> type[BaseModel]:
+    """A pydantic class of these fields; those that are not required may be null or left out."""
+    named: dict[str, Any] = {}
+    for index, (name, (shape, needed)) in enumerate(fields.items()):
+        kind, default = (shape, ...) if needed else (shape | None, None)
+        named[f"f{index}"] = (kind, Field(default=default, alias=name))
+    return create_model("Made", **named)
+
+
+def listed(inner: Any, least: int, more: int) -> Any:
+    return Annotated[list[inner], Field(min_length=least, max_length=least + more)]
+
+
+SHAPES_DRAWN: Any = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.tuples(inner, st.integers(0, 2), st.integers(0, 2)).map(lambda one: listed(*one))
+        | st.dictionaries(WORDS, st.tuples(inner, st.booleans()), min_size=1, max_size=4).map(made)
+        | st.tuples(inner, inner).map(lambda two: two[0] | two[1])
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60)
+@given(shape=SHAPES_DRAWN, seed=st.integers(0, 10**6), spare=st.sampled_from([0, 4, 60]))
+def test_whatever_is_written_for_any_schema_is_an_answer_of_it(
+    compiler: Compiler, shape: Any, seed: int, spare: int
+) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(shape)
+    schema = adapter.json_schema()
+    limit = len(compiler.compile(schema).plan) + spare
+    adapter.validate_json(write(compiler, schema, limit, random.Random(seed).choice))
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ({"type": "string", "pattern": "a(?=b)"}, "the pattern a\\(\\?=b\\) looks around"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+        ({"type": "object", "propertyNames": {"enum": ["a"]}}, "propertyNames"),
+        ({"type": "string", "contentMediaType": "application/json"}, "contentMediaType"),
+        ({"type": "string", "format": "iban"}, "iban"),
+        ({"type": "string", "pattern": "(a)\\1"}, "cannot be enforced"),
+        ({"type": "array", "minItems": 9000}, "no short answer|cannot be enforced"),
+    ],
+)
+def test_what_no_grammar_holds_is_refused_by_name(
+    compiler: Compiler, shape: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(StudentError, match=told) as caught:
+        compiler.compile({"type": "object", "properties": {"x": shape}, "required": ["x"]})
+    assert "\n" not in str(caught.value)
+
+
+def deep(levels: int) -> dict[str, Any]:
+    shape: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        shape = {"type": "array", "items": shape}
+    return shape
+
+
+def bomb(levels: int) -> dict[str, Any]:
+    both = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 9} for n in range(levels)}
+    return {"$ref": "#/$defs/d0", "$defs": {**both, f"d{levels}": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        deep(5000),
+        bomb(12),
+        {"enum": [str(number) for number in range(90_000)]},
+        {"type": "string", "pattern": "^(a{1,500}){1,500}$"},
+        {"type": "string", "pattern": "(x+x+)+y" * 40},
+        {"type": "string", "minLength": 10**9},
+        {"type": "object", "properties": {"a": {"$ref": "#/properties/a"}}, "required": ["a"]},
+    ],
+    ids=["deep", "bomb", "wide", "repeats", "backtracks", "long", "circle"],
+)
+def test_a_hostile_schema_fails_or_works_within_seconds(
+    compiler: Compiler, schema: dict[str, Any]
+) -> None:
+    begun = time.monotonic()
+    with contextlib.suppress(StudentError):
+        assert len(compiler.compile(schema).plan) < 4096
+    assert time.monotonic() - begun < 10
+
+
+def test_a_pattern_whose_end_is_hard_to_guess_leaves_the_model_its_words(
+    compiler: Compiler,
+) -> None:
+    class Mail(BaseModel):
+        mail: str = Field(pattern=r"^\w+@\w+\.com$")
+        secret: SecretStr
+
+    def letters(allowed: Any) -> int:
+        wanted = [token for token in allowed if compiler.text([int(token)]) in (b"a", b"@", b"b")]
+        return int((wanted or list(allowed))[0])
+
+    text = write(compiler, Mail.model_json_schema(), 60, letters)
+    assert len(Mail.model_validate_json(text).mail) > 12

@@ -47,8 +47,9 @@ class Engine:
         )
         self._chooser = Chooser(self.path, self._compiler, self._end_tokens, spare=max_batch)
         self._openings = Openings(self.path)
-        self._arriving: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._arriving: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
+        self._heir: Engine | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
         self._thread.start()
 
@@ -86,6 +87,17 @@ class Engine:
         Raises StudentError at once where the prompt does not fit the context, `max_tokens` is too
         small for any answer of the schema, or the schema cannot be enforced.
         """
+        if self._heir is not None:
+            options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+            return self._heir.submit(
+                prompt,
+                schema=schema,
+                stop=stop,
+                timeout=timeout,
+                on_text=on_text,
+                confidence=confidence,
+                **options,
+            )
         if self._closed:
             raise StudentError("this student is closed; load it again")
         grammar = self._compiler.compile(schema) if schema is not None else None
@@ -103,6 +115,8 @@ class Engine:
             adapter=adapter,
         )
         self._arriving.put(request)
+        if not self._thread.is_alive():  # it ended while this was written
+            request.fail(StudentError("this student was closed; load it again"))
         return request.future
 
     def close(self) -> None:
@@ -112,11 +126,29 @@ class Engine:
         self._thread.join(timeout=60)
         self._model = None
 
+    def between(self, work: Callable[[], Any]) -> Future[Any]:
+        """Have the engine's thread do something between two steps; the future holds its result."""
+        done: Future[Any] = Future()
+
+        def do() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked for it
+                done.set_exception(error)
+
+        self._arriving.put(do)
+        return done
+
+    def hand_over(self, to: Engine) -> None:
+        """Send later requests to another engine; this one ends after its last."""
+        self._heir = to
+        self._arriving.put(None)
+
     def _work(self) -> None:
         slots = self.path
         rows: list[Row] = []
         waiting: deque[Request] = deque()
-        while not self._closed:
+        while not self._closed and not (self._heir is not None and not rows and not waiting):
             self._collect(waiting, idle=not rows)
             try:
                 self._admit(slots, waiting, rows)
@@ -149,9 +181,12 @@ class Engine:
                 return
             if request is None:
                 return
-            waiting.append(request)
+            if isinstance(request, Request):
+                waiting.append(request)
+            else:
+                request()
 
-    def _next(self) -> Request | None:
+    def _next(self) -> Request | Callable[[], None] | None:
         """The next request, however long it takes; meanwhile the memory is given back."""
         try:
             return self._arriving.get(timeout=_IDLE)

@@ -120,7 +120,7 @@ class Compiler:
             return None
         plan = self.plan(state, limit=limit)
         ends = (before[start:] for start in range(len(before))) if plan is None else ()
-        return next((list(end) for end in ends if _finishes(state, end, limit)), plan)
+        return next((list(end) for end in ends if len(end) <= limit and finishes(state, end)), plan)
 
     def closes(self, token: int) -> bool:
         """Whether the token begins by ending a string, a list, an object or a number."""
@@ -188,8 +188,9 @@ class Compiler:
         return int(allowed[self._preference[allowed].argmax()])
 
 
-def _finishes(state: Any, plan: Sequence[int], limit: int) -> bool:
-    if len(plan) > limit or state.validate_tokens(list(plan)) != len(plan):
+def finishes(state: Any, plan: Sequence[int]) -> bool:
+    """Whether these tokens may be written here and end with a whole answer."""
+    if state.validate_tokens(list(plan)) != len(plan):
         return False
     end = state.deep_copy()
     end.consume_tokens(list(plan))

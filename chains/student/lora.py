@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from .card import StudentError
@@ -13,24 +16,71 @@ _PARTS = {
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
+# What an adapter may set beside rank, scale and modules without becoming more than A and B.
+_MORE = (
+    "use_dora",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "lora_bias",
+    "fan_in_fan_out",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+)
 Place = tuple[int, str]
+Pairs = Mapping[Place, tuple[Any, Any]]
+
+
+def read_pairs(folder: Path) -> Pairs:
+    """The A (input size, rank) and scaled B (rank, output size) of each layer's module.
+
+    Raises StudentError unless the adapter in this run folder is plain LoRA on a decoder's layers.
+    """
+    from safetensors.torch import load_file
+
+    config = json.loads((folder / "adapter_config.json").read_bytes())
+    more = next((name for name in _MORE if config.get(name)), None)
+    if config.get("peft_type") != "LORA" or more or config.get("bias", "none") != "none":
+        raise StudentError(f"{folder}: its adapter has {more or 'a form'} that cannot be shared")
+    rank = int(config["r"])
+    scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    tensors = load_file(str(folder / "adapter_model.safetensors"))
+    found: dict[Place, tuple[Any, Any]] = {}
+    for name, down in tensors.items():
+        before, _, part = name.removesuffix(".lora_A.weight").partition(".layers.")
+        index, _, module = part.partition(".")
+        if name.endswith(".lora_B.weight"):
+            continue
+        if not name.endswith(".lora_A.weight") or not index.isdigit():
+            raise StudentError(f"{folder}: its adapter changes {name}, which cannot be shared")
+        up = tensors[f"{before}.layers.{part}.lora_B.weight"]
+        pair = down.float().T.contiguous(), (up.float() * scale).T.contiguous()
+        found[int(index), module] = pair
+    return found
 
 
 class Deltas:
-    """LoRA adapters (arXiv 2106.09685) by name, unmerged: y += x A' B' scale for their tokens."""
+    """LoRA adapters (arXiv 2106.09685) by name, unmerged: y += x A B for their tokens."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, dict[Place, tuple[Any, Any]]] = {}
 
-    def put(self, name: str, adapted: Any) -> None:
-        """Take the adapter `name` of a peft model. Raises StudentError unless it is plain LoRA."""
-        layers = adapted.get_base_model().model.layers
+    def put(self, name: str, pairs: Pairs, model: Any) -> None:
+        """Take an adapter of this model. Raises StudentError where it has no place in it."""
+        layers = model.model.layers
+        known = {part for parts in _PARTS.values() for part in parts}
+        odd = [place for place in pairs if place[1] not in known or place[0] >= len(layers)]
+        if odd:
+            raise StudentError(f"adapter {name} changes {odd[0][1]}, which cannot be shared")
         found = {}
         for index, layer in enumerate(layers):
             for place, parts in _PARTS.items():
-                pair = _joined([layer.get_submodule(part) for part in parts], name)
+                widths = [layer.get_submodule(part).weight.shape[0] for part in parts]
+                pair = _joined([pairs.get((index, part)) for part in parts], widths)
                 if pair is not None:
-                    found[index, place] = pair
+                    to = layer.self_attn.q_proj.weight
+                    found[index, place] = pair[0].to(to), pair[1].to(to)
         self._by_name[name] = found
 
     def drop(self, name: str) -> None:
@@ -48,32 +98,22 @@ class Deltas:
                 y[first:end].addmm_(x[first:end] @ down, up)
 
 
-def _joined(parts: Sequence[Any], name: str) -> tuple[Any, Any] | None:
+def _joined(
+    pairs: Sequence[tuple[Any, Any] | None], widths: Sequence[int]
+) -> tuple[Any, Any] | None:
     """The A and B of modules that read one input, as one pair; None where none is adapted."""
     import torch
 
-    pairs = [_pair(part, name) for part in parts]
     known = [pair for pair in pairs if pair is not None]
     if not known:
         return None
     down = torch.cat([a for a, _ in known], dim=1)
-    up = down.new_zeros((down.shape[1], sum(part.weight.shape[0] for part in parts)))
+    up = down.new_zeros((down.shape[1], sum(widths)))
     row = column = 0
-    for part, pair in zip(parts, pairs, strict=True):
-        width = part.weight.shape[0]
+    for width, pair in zip(widths, pairs, strict=True):
         if pair is not None:
             rank = pair[1].shape[0]
             up[row : row + rank, column : column + width] = pair[1]
             row += rank
         column += width
     return down.contiguous(), up
-
-
-def _pair(part: Any, name: str) -> tuple[Any, Any] | None:
-    downs: Mapping[str, Any] = getattr(part, "lora_A", {})
-    if name not in downs:
-        return None
-    if getattr(part, "use_dora", {}).get(name) or part.lora_B[name].bias is not None:
-        raise StudentError(f"adapter {name} is no plain LoRA; serve it in a process of its own")
-    a, b = downs[name].weight.detach(), part.lora_B[name].weight.detach()
-    return a.T.contiguous(), (b.T * part.scaling[name]).contiguous()

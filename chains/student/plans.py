@@ -49,7 +49,10 @@ def _tried(
         allowed = state.compute_ff_tokens()
         if not allowed:
             tokens = compiler.masks([state])[0].nonzero()[0].tolist()
-            allowed = [_step([token for token in tokens if texts[token]], texts, chance)]
+            tokens = [token for token in tokens if texts[token]]
+            if not tokens:
+                return None
+            allowed = [_step(tokens, texts, chance)]
         plan.extend(allowed)
         late = len(plan) > longest or time.monotonic() > until
         if late or not state.consume_tokens(allowed):

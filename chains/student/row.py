@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .card import StudentError, StudentTimeout
-from .grammar import Compiler, Grammar
+from .grammar import Compiler, Grammar, finishes
 from .labels import Prefix, Reader
 from .written import Written
 
@@ -188,7 +188,7 @@ class Row:
         if not self._plan:
             return self._going_on(token)
         late = self.left - len(self._plan) <= _SLACK
-        if not late and self.matcher.validate_tokens([token, *self._plan]) > len(self._plan):
+        if not late and finishes(self.matcher, [token, *self._plan]):
             # Inside a text the way out stays the same; to see that is cheap, to look anew is not.
             self._plan = [token, *self._plan]
             return token

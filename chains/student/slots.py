@@ -111,7 +111,9 @@ class Slots:
         position_ids = torch.tensor(positions, device=device)
         named: dict[str, Any] = {}
         if hasattr(self.model, "peft_config"):
-            named["adapter_names"] = [chunk.adapter or "__base__" for chunk in chunks]
+            named["adapter_names"] = [
+                (chunk.adapter or "__base__").replace(".", "_") for chunk in chunks
+            ]
         output = self.model(
             input_ids=torch.tensor(tokens, device=device),
             attention_mask=_masks(self.model, position_ids, self._view.width),
