@@ -64,7 +64,7 @@ class Rehearsal:
 
     async def start(self) -> None:
         """Start the process, if it does not run. Raises ServeError where it does not start."""
-        if self._process is not None:
+        if self._process is not None and self._process.returncode is None:
             return
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "understudy.distill.serve_rehearsal"),
@@ -100,7 +100,12 @@ class Rehearsal:
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
-        reason = await asyncio.shield(self._known[key])  # others may wait for the same
+        task = self._known[key]
+        try:
+            reason = await asyncio.shield(task)  # others may wait for the same
+        except Exception:
+            self._known.pop(key, None)
+            raise
         if reason is not None:
             raise _refused(where, reason)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -518,6 +519,28 @@ def test_a_hostile_schema_is_a_bad_request_and_the_server_lives(served: Served, 
     assert caught.value.code == "invalid_schema"
     answer = served.create(response_format=formatted(choice_of("x", "y")))
     assert json.loads(answer.choices[0].message.content)["a"] in "xy"
+
+
+def test_a_hostile_schema_of_a_tool_is_one_too(served: Served) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": HOSTILE["patterns"]}}
+    with pytest.raises(openai.BadRequestError) as caught:
+        served.create(tools=[tool])
+    assert (caught.value.param, caught.value.code) == ("tools.0", "invalid_schema")
+
+
+def test_a_compiler_that_has_died_is_started_again(served: Served) -> None:
+    form = formatted(choice_of("before", "after"))
+    compilers = [
+        child
+        for child in psutil.Process().children()
+        if "understudy.distill.serve_rehearsal" in child.cmdline()
+    ]
+    assert compilers
+    for child in compilers:
+        child.kill()
+    time.sleep(0.5)
+    answer = served.create(response_format=form)
+    assert json.loads(answer.choices[0].message.content)["a"] in ("before", "after")
 
 
 def test_others_are_answered_while_a_hostile_schema_is_compiled(served: Served) -> None:
