@@ -27,6 +27,7 @@ from collections import Counter
 from pathlib import Path
 
 from understudy.chains.student import read_card, write_card
+from understudy.chains.student.quiet import quiet
 from understudy.chains.student.weights import base_folder, merged_model
 
 from .conformance_lessons import distil
@@ -92,6 +93,7 @@ def student(folder: Path) -> Path:
     return run
 
 
+@quiet()
 def merged(run: Path, folder: Path) -> Path:
     """The student's weights as any library of transformers models loads them."""
     model, tokenizer = merged_model(run)

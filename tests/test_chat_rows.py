@@ -12,19 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chains.student.card import StudentError, StudentTimeout
+from understudy.chains.student.card import StudentTimeout
 from understudy.chains.student.engine import Engine
-from understudy.chains.student.grammar import Lark
 from understudy.chains.student.weights import untuned_model
 from understudy.chains.student.written import Written
 
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-COMPACT = {"whitespace_flexible": False}
-CLOSED = json.dumps({"x-guidance": COMPACT, **SCHEMA, "additionalProperties": False})
-CALLS = Lark(
-    f'start: call ("\\n" call)*\ncall: "<call>" obj "</call>"\nobj: %json {CLOSED}\n',
-    schemas=(json.loads(CLOSED),),
-)
+CALLS = {"type": "object", "properties": {"calls": {"type": "array", "items": SCHEMA}}}
 
 
 @pytest.fixture(scope="module")
@@ -119,14 +113,3 @@ def test_a_listener_that_fails_ends_its_own_row_only(engine: Engine) -> None:
     with pytest.raises(RuntimeError, match="no room"):
         broken.result(60)
     json.loads(good.result(60).text)
-
-
-def test_repeated_calls_are_closed_at_every_limit(engine: Engine) -> None:
-    smallest = len(engine._compiler.compile(CALLS).plan)
-    with pytest.raises(StudentError, match="too small"):
-        engine.submit([5], schema=CALLS, max_tokens=smallest - 1)
-    for limit in range(smallest, smallest + 40):
-        answer = engine.submit([5], schema=CALLS, max_tokens=limit, temperature=2.0, seed=limit)
-        for call in answer.result(60).text.split("\n"):
-            json.loads(call.removeprefix("<call>").removesuffix("</call>"))
-        assert answer.result().output_tokens <= limit

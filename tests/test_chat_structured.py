@@ -110,7 +110,7 @@ def test_whatever_is_drawn_fits_the_schema(
 def test_what_is_not_supported_is_refused_by_name(base: ChatStudent) -> None:
     code = {"type": "string", "pattern": "^(?!x)a+$"}
     looking = {"title": "Looking", "type": "object", "properties": {"code": code}}
-    with pytest.raises(StudentError, match=r"Looking: the field code .* look-around") as refusal:
+    with pytest.raises(StudentError, match=r"Looking: the field code .* looks around") as refusal:
         base.with_structured_output(looking)
     assert "\n" not in str(refusal.value)
     with pytest.raises(StudentError, match="does not take tools"):

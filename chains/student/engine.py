@@ -14,7 +14,7 @@ from typing import Any
 from .card import StudentError
 from .choosing import Chooser
 from .chunks import Path
-from .grammar import Compiler, Lark
+from .grammar import Compiler
 from .opening import Openings
 from .paths import path_for
 from .row import Answer, Request, Row, token_limit
@@ -67,7 +67,7 @@ class Engine:
         self,
         prompt: Sequence[int],
         *,
-        schema: Mapping[str, Any] | Lark | None = None,
+        schema: Mapping[str, Any] | None = None,
         max_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int | None = None,

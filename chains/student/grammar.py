@@ -38,18 +38,6 @@ class Grammar:
     labels: Labels | None
 
 
-@dataclass(frozen=True)
-class Lark:
-    """A grammar in llguidance's Lark. `schemas` are those that stand in it, for their lengths.
-
-    `literal` bounds the bytes of one answer beside a schema's.
-    """
-
-    text: str
-    schemas: tuple[Mapping[str, Any], ...] = ()
-    literal: int = 64
-
-
 class Compiler:
     """Compiles schemas for one tokenizer, finds plans. `vocabulary` is the width of the logits."""
 
@@ -66,17 +54,13 @@ class Compiler:
         self._grammars: dict[str, Grammar] = {}
         self._lock = threading.Lock()
 
-    def compile(self, schema: Mapping[str, Any] | Lark) -> Grammar:
+    def compile(self, schema: Mapping[str, Any]) -> Grammar:
         """The schema's grammar, compiled once. Raises StudentError where it cannot be enforced."""
-        if not isinstance(schema, Lark):
-            check_size(schema)
-        text = schema.text if isinstance(schema, Lark) else canonical(schema)
+        check_size(schema)
+        text = canonical(schema)
         with self._lock:
             if text not in self._grammars:
-                if isinstance(schema, Lark):
-                    self._grammars[text] = self._compiled_lark(schema)
-                else:
-                    self._grammars[text] = self._compiled(closed(schema))
+                self._grammars[text] = self._compiled(closed(schema))
             grammar = self._grammars[text] = self._grammars.pop(text)  # the last is the freshest
             if len(self._grammars) > _MOST_KEPT:
                 del self._grammars[next(iter(self._grammars))]
@@ -145,22 +129,6 @@ class Compiler:
             room=max(room(schema), 2 * len(plan)) + (caution or 0),
             caution=caution,
             labels=Labels(schema, self),
-        )
-
-    def _compiled_lark(self, lark: Lark) -> Grammar:
-        from llguidance import LLMatcher
-
-        start, plan = self._started(LLMatcher.grammar_from_lark(lark.text))
-        ways = [longest_way_out(schema) for schema in lark.schemas]
-        known = [way for way in ways if way is not None]
-        worst = max(known, default=0) + lark.literal if len(known) == len(ways) else None
-        caution = None if worst is None else 2 * worst + 32
-        return Grammar(
-            start=start,
-            plan=tuple(plan),
-            room=max((room(schema) for schema in lark.schemas), default=0) + lark.literal,
-            caution=caution,
-            labels=None,
         )
 
     def _started(self, text: str) -> tuple[Any, list[int]]:

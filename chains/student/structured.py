@@ -28,8 +28,12 @@ def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
 
     def problem(shape: Mapping[str, Any]) -> str:
         definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
-        error = LLMatcher.validate_grammar(json_grammar(closed({**definitions, **shape})))
-        return str(error).strip()
+        try:
+            grammar = json_grammar(closed({**definitions, **shape}))
+        except StudentError as error:
+            return str(error)
+        _, told = LLMatcher.validate_grammar_with_warnings(grammar)
+        return "\n".join(told).strip()
 
     def blame(shape: Mapping[str, Any], path: str) -> str:
         """The path of the innermost field that cannot be held on its own."""
