@@ -89,7 +89,12 @@ def model_card(card: StudentCard) -> str:
     """The card as Markdown with a front matter; every text from outside is escaped."""
     facts = card.training
     terms = facts.get("teacher_terms")
-    head = {"library_name": "peft", "base_model": card.base, "tags": ["understudy", "distillation"]}
+    whole = facts.get("adapter") == "full"
+    head = {
+        "library_name": "transformers" if whole else "peft",
+        "base_model": card.base,
+        "tags": ["understudy", "distillation"],
+    }
     lines = [
         "---",
         *(f"{name}: {json.dumps(value)}" for name, value in head.items()),  # JSON is YAML
@@ -97,7 +102,8 @@ def model_card(card: StudentCard) -> str:
         "",
         f"# {_plain(card.name)}",
         "",
-        f"A student for the task {_plain(card.task)}: an adapter over {_plain(card.base)}, "
+        f"A student for the task {_plain(card.task)}: "
+        f"{'all weights of' if whole else 'an adapter over'} {_plain(card.base)}, "
         f"distilled from {_plain(facts['teacher_model'])}. It writes the target "
         f"{_plain(card.target)}.",
         "",
@@ -110,6 +116,7 @@ def model_card(card: StudentCard) -> str:
         *_terms(str(facts["teacher_model"]), terms),
         "",
         "`understudy.json` holds all facts: the prompt, the answer schema, losses and versions.",
+        *_files(facts),
         "",
     ]
     return "\n".join(lines)
@@ -123,6 +130,7 @@ def _table(card: StudentCard) -> dict[str, Any]:
         "base": f"{card.base} (sha256 {card.base_sha256[:16]})",
         "teacher": f"{facts['teacher_model']} (run {facts['teacher_run']})",
         "rows taught": f"{facts['rows']} (left out: {left_out})",
+        **_recipe(facts),
         "epochs, steps": f"{facts['epochs']:g}, {facts['steps']}",
         "learning rate, batch size, seed": f"{facts['learning_rate']:g}, "
         f"{facts['batch_size']}, {facts['seed']}",
@@ -131,8 +139,43 @@ def _table(card: StudentCard) -> dict[str, Any]:
         "validation loss": f"{losses[-1]:.4f} ({facts['validation_rows']} rows)"
         if losses
         else "not measured: no validation rows",
+        **_agreement(facts),
         "trained in": f"{facts['seconds']:.0f} s on {facts['device']}",
     }
+
+
+def _recipe(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What was tuned, in which precision; nothing of a training of which that is not known."""
+    if "recipe" not in facts:
+        return {}
+    base = {"nf4": "NF4", "int8": "8-bit", "none": "unquantised"}[facts["quantisation"]]
+    how = (
+        "all weights"
+        if facts["adapter"] == "full"
+        else f"LoRA of rank {facts['rank']}, alpha {facts['alpha']}, over the {base} base"
+    )
+    return {"recipe": f"{facts['recipe']}: {how}, {facts['precision']}"}
+
+
+def _agreement(facts: Mapping[str, Any]) -> dict[str, str]:
+    """How far it agrees with its teacher on validation rows, and what was chosen by that."""
+    told = {}
+    agreed = [one for one in facts.get("validation_agreements", ()) if one is not None]
+    if agreed:
+        step = facts.get("best_step")
+        kept, which = (
+            (max(agreed), f"kept: step {step}") if step else (agreed[-1], "kept: the last")
+        )
+        told["agreement with the teacher on validation rows"] = f"{100 * kept:.1f} % ({which})"
+    if facts.get("sweep"):
+        told["chosen from"] = f"{len(facts['sweep'])} trainings by that agreement (sweep.json)"
+    return told
+
+
+def _files(facts: Mapping[str, Any]) -> list[str]:
+    if "recipe" not in facts:
+        return []
+    return ["`training.json` holds every parameter, `training_curves.svg` draws the losses."]
 
 
 def _terms(teacher: str, terms: Mapping[str, Any] | None) -> list[str]:

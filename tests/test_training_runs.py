@@ -135,6 +135,14 @@ def test_other_recipes_train_and_their_students_serve_what_they_learnt(tune, tin
     assert ChatStudent(model=str(folder)).sha256 != identity
 
 
+def test_bfloat16_learns_as_float32_does(tune):
+    options: dict[str, Any] = {"epochs": 4, "recipe": "default", "learning_rate": 5e-3}
+    rough = losses_of(tune("rough", changes={"precision": "bf16"}, **options))
+    fine = losses_of(tune("fine", changes={"precision": "fp32"}, **options))
+    assert rough == pytest.approx(fine, rel=0.03)
+    assert rough != fine
+
+
 def test_a_student_tuned_in_full_without_its_weights_is_one_line(tune):
     folder = tune(learning_rate=1e-3, recipe="full", changes={"precision": "fp32"})
     (folder / "model.safetensors").unlink()
