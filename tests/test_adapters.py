@@ -198,3 +198,16 @@ def test_an_adapter_that_is_more_than_a_and_b_is_not_shared(
 
     with pytest.raises(StudentError, match="use_dora that cannot be shared"):
         read_pairs(folder)
+
+
+def test_two_folders_with_the_same_adapter_come_and_go_on_their_own(
+    tiny_student: Path, tmp_path: Path
+) -> None:
+    twin = tmp_path / "twin"
+    shutil.copytree(tiny_student, twin)
+    one, two = ChatStudent(model=str(tiny_student)), ChatStudent(model=str(twin))
+    assert one.engine is not two.engine
+    expected = one.invoke("Frase: hoje").content
+    two.close()
+
+    assert one.invoke("Frase: hoje").content == expected

@@ -250,7 +250,7 @@ LEAVES: Any = st.one_of(
         [bool, int, float, str, type(None), datetime.date, datetime.timedelta, Emotion]
     ),
     st.sets(WORDS | st.integers(-30, 300), min_size=1, max_size=5).map(
-        lambda words: Literal[tuple(words)]  # type: ignore[misc]
+        lambda words: Literal[tuple(words)]
     ),
     st.tuples(st.integers(0, 5), st.integers(0, 9)).map(
         lambda ends: Annotated[str, Field(min_length=ends[0], max_length=sum(ends))]

@@ -69,7 +69,8 @@ def _own(queries: Any, keys: Any, values: Any, groups: Sequence[Group]) -> tuple
     _, heads, size = queries.shape
     key_heads = keys.shape[1]
     of = heads // key_heads
-    found = weights = None
+    found: Any = None
+    weights: Any = None
     for group in groups:
         some = queries if group.gather is None else queries[group.gather]
         asked = some.reshape(-1, group.width, key_heads, of, size).permute(0, 2, 3, 1, 4)

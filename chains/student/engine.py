@@ -88,7 +88,6 @@ class Engine:
         small for any answer of the schema, or the schema cannot be enforced.
         """
         if self._heir is not None:
-            options = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
             return self._heir.submit(
                 prompt,
                 schema=schema,
@@ -96,7 +95,9 @@ class Engine:
                 timeout=timeout,
                 on_text=on_text,
                 confidence=confidence,
-                **options,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
             )
         if self._closed:
             raise StudentError("this student is closed; load it again")

@@ -65,7 +65,7 @@ def _student_engine(key: Key, folder: Path, max_batch: int) -> Engine:
     try:
         if base not in _BASES or _BASES[base].empty:
             _BASES[base] = Base(folder, max_batch=max_batch)
-        seat = _BASES[base].seat(folder, key[2])
+        seat = _BASES[base].seat(folder, _name(key))
         for mate in mates:
             _move(mate, _BASES[base])
         return seat
@@ -74,11 +74,16 @@ def _student_engine(key: Key, folder: Path, max_batch: int) -> Engine:
         return Engine(*merged_model(folder), max_batch=max_batch)
 
 
+def _name(key: Key) -> str:
+    """What a student's adapter is called among others: two folders may hold the same one."""
+    return f"{key[1]} {key[2][:12]}"
+
+
 def _move(mate: Key, base: Base) -> None:
     """Give a student that was merged into a base of its own a seat at the shared one."""
     merged = _ENGINES[mate]
     if not isinstance(merged, Seat):
-        _ENGINES[mate] = base.seat(_STUDENTS[mate][1], mate[2])
+        _ENGINES[mate] = base.seat(_STUDENTS[mate][1], _name(mate))
         merged.hand_over(_ENGINES[mate])
 
 
