@@ -169,7 +169,7 @@ def read_table(path: Path) -> dict[str, Price]:
     Raises LabellingError, which says what is wrong where.
     """
     try:
-        data = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+        data = tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
         raise LabellingError(f"prices {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -83,8 +83,11 @@ def asked_for(
     Raises TaskError for a strategy that is not there, an option that it does not have or that it
     lacks, or the wrong number of teachers; StoreError where the shots cannot be read.
     """
-    options = {name: value for name, value in (given or {}).items() if value not in (None, False)}
-    options = {name: value for name, value in options.items() if value not in ([], ())}
+    options = {  # a temperature of 0 is given, though it equals False
+        name: value
+        for name, value in (given or {}).items()
+        if value is not None and value is not False and value not in ([], ())
+    }
     own = inspect.signature(_strategy(strategy)).parameters
     warmth = options.pop("temperature", None) if "temperature" not in own else None
     _check(strategy, options, len(teachers))

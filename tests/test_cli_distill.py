@@ -247,13 +247,14 @@ def test_samples_at_a_temperature_are_counted(run: Run, server: Teacher) -> None
     assert [asked["temperature"] for asked in server.asked] == [0.7] * 3
 
 
+@pytest.mark.parametrize("warmth", [0.3, 0.0])
 def test_a_temperature_is_the_teachers_own_where_a_strategy_has_none(
-    run: Run, server: Teacher
+    run: Run, server: Teacher, warmth: float
 ) -> None:
-    words = ["--temperature", "0.3", "--max-output-tokens", "77"]
+    words = ["--temperature", warmth, "--max-output-tokens", "77"]
     run("--data", news(1), *words, *asking(server))
     (asked,) = server.asked
-    assert asked["temperature"] == 0.3
+    assert asked["temperature"] == warmth
     assert 77 in (asked.get("max_tokens"), asked.get("max_completion_tokens"))
 
 

@@ -169,6 +169,12 @@ def test_the_users_table_comes_first_and_its_closest_name_wins(tmp_path: Path) -
     assert found[0].told() == "$3 in, $4.5 out per million tokens (prices.toml)"
 
 
+def test_a_table_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    table = tmp_path / "mine.toml"
+    table.write_text("[a]\ninput = 1\noutput = 2\n", "utf-8-sig")
+    assert list(read_table(table)) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
