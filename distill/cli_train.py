@@ -21,6 +21,19 @@ from .options import (
     stoppable,
 )
 from .progress import step_bars
+from .row_options import (
+    AgreeingOption,
+    AlphaOption,
+    BalancedOption,
+    ConfidenceOption,
+    ConsistentOption,
+    LongestOption,
+    PerSourceOption,
+    PreflightOption,
+    ShareOption,
+    UnduplicatedOption,
+    selection_of,
+)
 
 if TYPE_CHECKING:
     from ..chains.task import Task
@@ -30,8 +43,17 @@ _recipe = partial(typer.Option, rich_help_panel="Recipe")
 _run = partial(typer.Option, rich_help_panel="Run")
 
 StudentOption = Annotated[str, typer.Option(help="base model: embedded, a hub id, or a folder")]
-TargetOption = Annotated[str, typer.Option(help="what the student is to write, such as label")]
-OutOption = Annotated[Path | None, typer.Option(help="the run folder; default runs/TARGET")]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="what the student learns: label (the default), reason_label, label_reason or "
+        "multitask; repeat it for a student of each from the same rows"
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(help="the run folder; default runs/TARGET; of several targets, OUT/TARGET"),
+]
 RecipeOption = Annotated[
     str | None,
     _recipe(
@@ -67,9 +89,19 @@ def train(
     task: TaskOption = SAMPLE_TASK,
     store: StoreOption = DEFAULT_STORE,
     student: StudentOption = "embedded",
-    target: TargetOption = "label",
+    target: TargetOption = None,
     out: OutOption = None,
     limit: LimitOption = None,
+    agreeing: AgreeingOption = None,
+    confidence: ConfidenceOption = 0.0,
+    unduplicated: UnduplicatedOption = False,
+    consistent: ConsistentOption = False,
+    longest: LongestOption = None,
+    per_source: PerSourceOption = None,
+    balanced: BalancedOption = None,
+    rationale_share: ShareOption = 1.0,
+    alpha: AlphaOption = 1.0,
+    preflight_only: PreflightOption = False,
     recipe: RecipeOption = None,
     set_fields: SetOption = None,
     epochs: EpochsOption = None,
@@ -87,34 +119,63 @@ def train(
     from .parallel import leads
     from .recipes import changes_of
 
-    if target not in TARGETS:
-        fail(f"target {target} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    targets = list(dict.fromkeys(target or ["label"]))
+    for name in targets:
+        if name not in TARGETS:
+            fail(f"target {name} is unknown; choose {' or '.join(TARGETS)}", status=2)
     if plan and sweep:
         fail("--plan tells of one training; give it without --sweep", status=2)
-    folder = out or Path("runs") / target
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
     options: dict[str, Any] = {
-        "out": folder,
         "base": student,
-        "target": target,
         "recipe": recipe,
         "changes": changes_of(set_fields or []) | given_only(given),
         "seed": seed,
         "limit": limit,
+        "alpha": alpha,
+        "selection": selection_of(
+            seed,
+            agreeing=agreeing,
+            confidence=confidence,
+            unduplicated=unduplicated,
+            consistent=consistent,
+            longest=longest,
+            per_source=per_source,
+            balanced=balanced,
+            rationale_share=rationale_share,
+        ),
     }
     with open_store(store, create=False) as opened, stoppable():
         loaded = load_task(task)
-        if plan:
-            _show_plan(loaded, opened, options, as_json)
-            return
-        _train(loaded, opened, options, sweep or [], log_to or [])
-    if leads():
-        say(f"student {folder}")
+        for name in targets:
+            options |= {"target": name, "out": _folder(out, name, several=len(targets) > 1)}
+            if preflight_only:
+                _show_lesson(loaded, opened, options)
+            elif plan:
+                _show_plan(loaded, opened, options, as_json)
+            else:
+                _train(loaded, opened, options, sweep or [], log_to or [])
+                if leads():
+                    say(f"student {options['out']}")
+
+
+def _folder(out: Path | None, target: str, *, several: bool) -> Path:
+    if out is None:
+        return Path("runs") / target
+    return out / target if several else out
 
 
 def given_only(options: dict[str, Any]) -> dict[str, Any]:
     """The options that somebody gave."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _show_lesson(task: Task, store: Store, options: dict[str, Any]) -> None:
+    from .course import set_course
+    from .display import print_lesson
+
+    options = {name: value for name, value in options.items() if name != "out"}
+    print_lesson(set_course(task, store, **options).lesson)
 
 
 def _show_plan(task: Task, store: Store, options: dict[str, Any], as_json: bool) -> None:

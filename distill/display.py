@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..store.rows import Example, Record, Score
     from ..store.totals import RunTotals
     from .failures import Failure
+    from .lesson import Lesson
     from .results import Report
 
 
@@ -95,3 +96,33 @@ def _cell(score: Score | None) -> str:
     if score is None or score.value is None:
         return "–"
     return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+
+
+def print_lesson(lesson: Lesson) -> None:
+    """Print what a training is about to learn from, and its first row with the mask in colour."""
+    from rich.console import Console
+    from rich.text import Text
+
+    checked, console = lesson.preflight, Console(highlight=False)
+    context = "" if checked.context is None else f" of {checked.context:,} that the base takes"
+    lines = [
+        f"rows: {len(lesson.taught.rows):,} of teacher run {lesson.teacher.id} "
+        f"({lesson.teacher.model}), in {checked.rows:,} sequences",
+        f"tokens of an epoch: {checked.tokens:,}, in the loss: {checked.completion_tokens:,}",
+        f"longest: {checked.longest:,} tokens{context}",
+        *(f"left out: {rows:,} ({why})" for why, rows in lesson.taught.left_out.items()),
+        *(
+            f"no row shows {path} = {', '.join(map(str, classes))}"
+            for path, classes in checked.unseen.items()
+        ),
+        "the first row; what the loss looks at stands between ⟦ and ⟧:",
+    ]
+    for line in lines:
+        console.print(Text(line))
+    for pieces in checked.shown:
+        shown = Text()
+        for place, (text, taught) in enumerate(pieces):
+            plain = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+            style = "dim" if not taught else ("bold green", "bold cyan")[(place - 1) % 2]
+            shown.append(f"⟦{plain}⟧" if taught else plain, style=style)
+        console.print(shown)
