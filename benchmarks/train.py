@@ -52,7 +52,7 @@ from understudy.store import Example, Store, example_id
 REFERENCE = "understudy.examples.news.task:task"
 CONFIG = Path(__file__).parents[1] / "distill" / "launch" / "cpu.yaml"
 NOTEBOOK_STEP = BATCH * ACCUMULATION
-FULL = {"rows": 400, "runs": 3, "learnt": 960, "asked": 200, "seconds": 30.0, "seeds": 3}
+FULL = {"rows": 400, "runs": 3, "learnt": 960, "asked": 150, "seconds": 20.0, "seeds": 3}
 QUICK = {"rows": 48, "runs": 1, "learnt": 96, "asked": 12, "seconds": 1.5, "seeds": 1}
 BASE = sizes_of(json.loads((base_folder("embedded") / "config.json").read_bytes()))
 SMOL = {
@@ -331,8 +331,8 @@ def _print_speeds(
     peak = matmul_flops()
     done = rates["ours"] / useful * model_flops(BASE, length=round(length), scored=round(useful))
     print(
-        f"  what limits it: ours computes {done / 1e9:.0f} GFLOP/s of the {peak / 1e9:.0f} that one\n"
-        f"  core reaches in bare float32 products of this size: {peak / done:.1f}x is left at most."
+        f"  what limits it: ours computes {done / 1e9:.0f} GFLOP/s; one core reaches\n"
+        f"  {peak / 1e9:.0f} in bare float32 products of this size: {peak / done:.1f}x is left at most."
     )
     if found().bf16:
         print(
