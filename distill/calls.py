@@ -15,7 +15,6 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from ..chains.replies import completed_reply
-from ..chains.task import NoMoreCalls
 from ..chains.teachers import model_name, named_error, output_cap
 from .bounds import prompt_bound
 from .budget import Budget, BudgetReached, Spend
@@ -57,6 +56,7 @@ class Caller:
         self._sized = budget is not None or limits.tokens_per_minute is not None
         self._failed, self._too_many = 0, max(_ALL_FAILED, 2 * crowd)
         self._priced = True
+        self.ended: Callable[[], bool] = lambda: False  # no row should be begun any more
 
     def ledger(self) -> CallLedger:
         """The books of a new row."""
@@ -100,9 +100,12 @@ class Caller:
     async def _send(self, call: Call, send: Send) -> ChatResult:
         for attempt in itertools.count():
             await self._draw(call)
-            if call.ledger.allowance.over:
-                raise NoMoreCalls("the row is over")
-            guess = await self._pace.turn(call.bound // _BYTES_PER_TOKEN)
+            given_up = functools.partial(self._given_up, call.ledger)
+            guess = await self._pace.turn(call.bound // _BYTES_PER_TOKEN, given_up)
+            if given_up():
+                if self.budget:
+                    self.budget.unspent(call.ledger.allowance, call.worst)
+                raise EndOfRun(LabellingError("the run ended before the call was sent"))
             call.ledger.requests += 1
             try:
                 async with asyncio.timeout(self._limits.timeout):
@@ -120,6 +123,10 @@ class Caller:
                 await self._paid(call, _usage(result), guess)
                 return result
         raise AssertionError("unreachable")
+
+    def _given_up(self, ledger: CallLedger) -> bool:
+        """Whether the row is over, or the run is and nothing was sent for the row yet."""
+        return ledger.allowance.over or (not ledger.requests and self.ended())
 
     async def close(self, ledger: CallLedger) -> None:
         """The ledger's row is over: calls of it that are still on their way belong to its cost."""

@@ -99,6 +99,8 @@ async def answer_rows(
     """`run_chain` inside an event loop; `caller` governs the chain's models where it is given."""
     loop = _Loop(chain, task, store, run, total=rows.count(store, run), progress=progress)
     loop.caller, loop.config = caller, config or {}
+    if caller:
+        caller.ended = lambda: loop.stopped is not None
     await loop.answer_all(rows.pending(store, run), concurrency=concurrency)
     store.finish_run(run.id, now())
 

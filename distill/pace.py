@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+_LOOK_UP = 0.5  # seconds after which one that waits sees that it is given up
 
 
 class Pace:
@@ -20,15 +23,15 @@ class Pace:
         self._tokens_free = 0.0  # when all tokens promised so far will have been allowed
         self._seen_calls = self._seen_tokens = 0
 
-    async def turn(self, input_guess: int) -> int:
-        """Wait until a call may be sent; gives the tokens that it was counted with."""
+    async def turn(self, input_guess: int, given_up: Callable[[], bool] = lambda: False) -> int:
+        """Wait until a call may be sent, or is given up; the tokens that it was counted with."""
         guess = self._seen_tokens // self._seen_calls if self._seen_calls else input_guess
         now = asyncio.get_running_loop().time()
         start, delay = max(now, self._next, self._tokens_free), self._delay
         self._next = start + self._per_request
         self._tokens_free = max(self._tokens_free, start) + guess * self._per_token
-        while (wait := start + self._delay - delay - now) > 0:
-            await asyncio.sleep(wait)
+        while (wait := start + self._delay - delay - now) > 0 and not given_up():
+            await asyncio.sleep(min(wait, _LOOK_UP))
             now = asyncio.get_running_loop().time()
         return guess
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,30 @@ def twice_in_a_notebook(model: BaseChatModel, folder: Path) -> list[Record]:
         return label_twice(model, folder)
 
     return asyncio.run(cells())
+
+
+def test_an_interrupt_sends_nothing_for_rows_that_wait_for_their_turn(
+    server: Served, tmp_path: Path
+) -> None:
+    server.reset()
+    store = new_store(tmp_path / "paced.db", ROWS)
+    at: list[float] = []
+
+    def interrupt(*_: Any) -> None:
+        at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        label(
+            task,
+            Keeping(url=server.url),
+            store,
+            limits=Limits(requests_per_minute=20),
+            progress=interrupt,
+        )
+    assert time.monotonic() - at[0] < 2  # the second call's turn comes after 3 s
+    (run,) = store.runs(task.name)
+    assert len(store.records(run.id)) == server.requests() == 1
 
 
 @pytest.mark.parametrize("way", [label_twice, twice_in_a_notebook])
