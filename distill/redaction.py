@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..store.columns import printable
+
 _KEY = re.compile(
     r"\b(?:sk|pk|hf|gsk|xai|key)[-_][A-Za-z0-9_\-*]{8,}"
     r"|\bAIza[A-Za-z0-9_\-]{8,}|\bA[KS]IA[A-Z0-9]{8,}"
@@ -25,8 +27,8 @@ def one_line(error: BaseException) -> str:
 
 
 def line_of(text: str) -> str:
-    """A text as one line of at most 300 characters, without what looks like a key."""
-    return _hidden(" ".join(storable(text).split()))[:300]
+    """A text as one printable line of at most 300 characters, without what looks like a key."""
+    return printable(_hidden(" ".join(storable(text).split()))[:300])
 
 
 def without_keys(value: Any) -> Any:

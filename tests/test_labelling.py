@@ -195,6 +195,11 @@ def test_keys_do_not_reach_a_record(monkeypatch):
     assert line == "ValueError: refused *** and ***"
 
 
+def test_what_a_provider_says_moves_no_terminal():
+    line = one_line(ValueError("\x1b]0;title\x07 gone\u202e"))
+    assert line == r"ValueError: \x1b]0;title\x07 gone\u202e"
+
+
 def test_it_works_inside_a_running_event_loop(store):
     async def notebook_cell():
         return label(task, teacher, store)
