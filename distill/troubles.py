@@ -54,7 +54,7 @@ def trouble_of(error: BaseException) -> Trouble:
         named = {kind.__name__ for kind in type(cause).__mro__}
         if named & _ON_ITS_WAY or isinstance(cause, _NETWORK):
             return Trouble("again", billed=not _never_connected(error))
-    return Trouble("row")
+    return Trouble("row", billed=True)  # an answer that an SDK could not read, for all we know
 
 
 def backoff(attempt: int) -> float:

@@ -48,6 +48,26 @@ def test_strategies_that_ask_more_are_right_more_often():
     assert figures["calls_per_row"]["self_consistency"] == 5.0
 
 
+def test_labelling_is_faster_than_the_stock_chain_and_its_books_agree():
+    figures = last_line("benchmarks.label")
+    assert list(figures) == ["ideal_share_1s", "speedup_50ms", "rss_growth_mb", "ledger_matches"]
+    assert figures["ideal_share_1s"] > 0.4  # machines are shared
+    assert figures["speedup_50ms"] >= 1.8
+    assert figures["rss_growth_mb"] < 50
+    assert figures["ledger_matches"] is True
+
+
+def test_a_labelling_run_that_is_killed_buys_nothing_twice():
+    figures = last_line("benchmarks.label_kill")
+    assert figures == {"kills": 5, "lost": 0, "labelled_twice": 0, "bought_again": 0}
+
+
+def test_no_run_costs_more_than_its_sum():
+    figures = last_line("benchmarks.label_budget")
+    assert (figures["runs"], figures["over_budget"]) == (4, 0)
+    assert figures["mean_spent_share"] >= 0.85
+
+
 def test_a_store_keeps_up_with_sqlite3_itself():
     figures = last_line("benchmarks.store")
     keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]

@@ -312,8 +312,8 @@ def test_a_repeated_run_stands_beside_the_first_and_samples_the_same_rows(store)
         (httpx.ConnectError("no route"), "again", None, False),
         (httpx.ReadTimeout("slow"), "again", None, True),
         (ConnectionResetError(104, "reset"), "again", None, True),
-        (PermissionError("a file"), "row", None, False),
-        (ValueError("anything"), "row", None, False),
+        (PermissionError("a file"), "row", None, True),
+        (ValueError("anything"), "row", None, True),
     ],
 )
 def test_what_a_failure_means(error, kind, wait, billed):
