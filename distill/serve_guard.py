@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import time
@@ -18,6 +19,7 @@ Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 Seen: TypeAlias = Callable[[str, int, float], None]
 
 _ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_CHAT = "/v1/chat/completions"  # the one route that reads its body itself
 _OPEN = "/health"  # a load balancer has no key
 _DISCARDED = 16  # times the largest body: what is still read of a longer one, so as to answer it
 _GONE = 499  # nginx's name for a client that did not wait
@@ -67,9 +69,15 @@ class Guard:
             self._seen(scope["path"], status, time.monotonic() - began)
 
     async def _checked(self, scope: Message, receive: Receive, send: Send) -> None:
+        refusal = None
         try:
             self._check(scope)
-        except Refusal as refusal:
+        except Refusal as found:
+            refusal = found
+        if refusal is not None or scope["path"] != _CHAT:
+            with contextlib.suppress(Refusal):  # who is cut off while sending reads no answer
+                await body_of(scope, receive, self._limits)
+        if refusal is not None:
             await refuse(refusal, send)
         else:
             await self._app(scope, receive, send)

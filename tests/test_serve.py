@@ -640,6 +640,23 @@ def test_without_the_key_only_health_is_answered(students: Any, caplog: Any) -> 
     assert KEY not in caplog.text
 
 
+def test_who_is_refused_while_still_sending_reads_why(students: Any) -> None:
+    with Served(students, key=KEY) as locked:
+        for path, head, status in (
+            ("/v1/chat/completions", {}, b"401"),
+            ("/nothing", {"Authorization": f"Bearer {KEY}"}, b"404"),
+        ):
+            body = b"x" * 3_000_000
+            lines = {"Host": f"127.0.0.1:{locked.port}", "Connection": "close", **head}
+            text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            text = f"POST {path} HTTP/1.1\r\n{text}Content-Length: {len(body)}\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", locked.port), timeout=20) as client:
+                client.sendall(text.encode() + body[:1000])
+                time.sleep(0.2)
+                client.sendall(body[1000:])
+                assert status in client.recv(4096)[:20]
+
+
 def test_an_address_that_others_reach_needs_a_key() -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", "example.org"):
         with pytest.raises(ServeError, match="set an API key first"):
