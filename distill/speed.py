@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 import os
 from typing import Any
 
@@ -51,6 +51,7 @@ def score_completions_only(trainer: Any) -> None:
         return
     whole = model.forward
 
+    @functools.wraps(whole)  # what a caller may pass is read from the signature
     def forward(*args: Any, labels: Any = None, **options: Any) -> Any:
         counted = 0 if labels is None else int((labels != -100).sum()) * config.vocab_size
         if not options.get("fused_lm_head") or not 0 < counted <= MOST_LOGITS:
@@ -59,8 +60,6 @@ def score_completions_only(trainer: Any) -> None:
         items = options.pop("num_items_in_batch", None)
         return _scored(model, labels[:, 1:], items, *args, **options)
 
-    # What a caller may pass is read from the signature.
-    forward.__signature__ = inspect.signature(whole)  # type: ignore[attr-defined]
     model.forward = forward
 
 

@@ -129,3 +129,44 @@ def test_the_notebooks_recipe_looks_at_the_full_text(
     assert (arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps) == (4, 4)
     trainer.train()
     assert trainer.state.global_step == 1
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_logits_only_where_the_loss_looks_change_no_loss_and_no_gradient(
+    tiny_base: Path, tmp_path: Path, weights: bool
+) -> None:
+    import torch
+
+    from understudy.chains.student.weights import load_base
+    from understudy.distill.hardware import choose, found, shape_of
+    from understudy.distill.qlora import build_trainer
+    from understudy.distill.recipes import RECIPES
+
+    rows: list[dict[str, Any]] = [
+        {"input_ids": [5, 6, 7, 8, 9, 2], "completion_mask": [0, 0, 0, 1, 1, 1]},
+        {"input_ids": [11, 12, 13, 2], "completion_mask": [0, 0, 1, 1]},
+    ] * 4
+    if weights:
+        rows = [{**row, "loss_weights": [0.5 * m for m in row["completion_mask"]]} for row in rows]
+    recipe, shape = RECIPES["tiny"], shape_of(tiny_base)
+    choice = choose(found(), recipe, shape=shape, longest=6)
+    found_losses, gradients = [], []
+    for theirs in (False, True):  # with trl's own forward the second time
+        model, tokenizer = load_base(str(tiny_base))
+        torch.manual_seed(0)
+        options: dict[str, Any] = {"recipe": recipe, "choice": choice, "checkpoints": tmp_path}
+        trainer = build_trainer(model, tokenizer, rows, **options)
+        if theirs:
+            inner = trainer.model.get_base_model()
+            inner.forward = inner.forward.__wrapped__
+        for name, weight in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.constant_(weight, 0.01)
+        batch = trainer.data_collator([trainer.train_dataset[place] for place in (0, 1)])
+        loss = trainer.compute_loss(trainer.model.train(), batch)
+        loss.backward()
+        found_losses.append(float(loss))
+        weights_of = [w for w in trainer.model.parameters() if w.requires_grad]
+        gradients.append(torch.cat([w.grad.flatten() for w in weights_of]))
+    assert found_losses[0] == pytest.approx(found_losses[1], rel=1e-6)
+    assert (gradients[0] - gradients[1]).abs().max() <= 1e-6 * gradients[1].abs().max()
