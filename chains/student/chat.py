@@ -18,7 +18,7 @@ from .asked import Asked
 from .card import StudentError, read_card
 from .job import Job
 from .model import StudentModel
-from .rendering import prefix_of, prompt_ids
+from .rendering import merged_messages, prefix_of, prompt_ids
 from .reply import Reply
 from .streaming import afollowed, followed
 from .structured import METHODS, TRACED, both, check_options, parser, structured_options
@@ -34,7 +34,9 @@ class ChatStudent(StudentModel):
     weights are loaded at the first answer and shared by all ChatStudents of this process that name
     them. `temperature` 0 is greedy; `seed` makes other temperatures repeatable. Without
     `max_tokens` an answer may take what its schema suggests and the context leaves. `timeout` is in
-    seconds. `reasoning` is what a student of labels puts where a schema requires a reasoning.
+    seconds. `reasoning` is what a student of labels puts where a schema requires a reasoning. With
+    `base_url` (and `api_key`) any OpenAI-compatible server that holds answers to a JSON schema
+    answers in the place of this process; confidences are had here only.
 
     A student of one task is always held to the schema it learnt, and any model to a response format
     or to the tools it may call. With `confidence` the probability of each label is in
@@ -100,7 +102,7 @@ class ChatStudent(StudentModel):
         model = self._called(options.get("model"))
         asked = model._asked({key: value for key, value in options.items() if value is not None})
         stops = tuple(end for end in (stop if stop is not None else model.stop) or () if end)
-        engine = model.engine
+        engine = model._remote or model.engine
         prompt = model._prompt(messages, asked)
 
         def option(name: str) -> Any:
@@ -123,10 +125,13 @@ class ChatStudent(StudentModel):
             return self._job(messages, stop, options)
         return await asyncio.to_thread(self._job, messages, stop, options)
 
-    def _prompt(self, messages: Sequence[BaseMessage], asked: Asked) -> list[int]:
+    def _prompt(self, messages: Sequence[BaseMessage], asked: Asked) -> list[Any]:
+        """Token ids, or for a server the messages that its template gets."""
         if (self._turns and not asked.own) or asked.tools:
             messages = turn_messages(self.card, messages, asked.tools)
         prefix = prefix_of(self.card.target) if self.card is not None else ""
+        if self.base_url is not None:
+            return merged_messages(messages, prefix=prefix)
         return prompt_ids(self.engine.tokenizer, messages, prefix=prefix)
 
     def get_token_ids(self, text: str) -> list[int]:
@@ -137,6 +142,7 @@ class ChatStudent(StudentModel):
         self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
     ) -> int:
         """Tokens of the prompt that these messages, and these tools, are for the model."""
+        _ = self.engine  # a server's tokens cannot be counted here
         asked = self._asked({"tools": openai_tools(tools)} if tools else {})
         return len(self._prompt(messages, asked))
 

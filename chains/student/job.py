@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from .asked import Asked
 from .confidence import confidences
 from .engine import Engine
+from .remote import Remote
 from .reply import Reply
 from .row import Answer
 from .schema import label_paths
@@ -26,15 +27,16 @@ _IMPOSSIBLE = -9999.0  # OpenAI's log probability of what has none
 class Job:
     """One call: what is asked of which model, and how its text is read.
 
-    With `confidence` the answer's labels have one.
+    With `confidence` the answer's labels have one. `prompt` is token ids for an engine, messages of
+    a chat template for a server.
     """
 
     model_name: str
     confidence: bool
     asked: Asked
     reply: Reply
-    engine: Engine
-    prompt: Sequence[int]
+    engine: Engine | Remote
+    prompt: Any
     arguments: Mapping[str, Any]
 
     def submit(self, on_text: Callable[[str], None] | None = None) -> Future[Answer]:
@@ -84,7 +86,7 @@ class Job:
             "model_provider": "understudy",
             "finish_reason": "tool_calls" if self.reply.calls else answer.finish,
         }
-        if self.asked.labels is not None and self.confidence:
+        if self.asked.labels is not None and self.confidence and answer.pieces:
             sure = confidences(answer.text, answer.pieces, answer.probabilities)
             labels = label_paths(self.asked.labels)
             about["confidence"] = {path: sure[path] for path in sure if path in labels}

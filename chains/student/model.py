@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,10 +11,10 @@ from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field, SecretStr
 
 from .asked import UNHELD, Asked, asked_of
-from .card import StudentCard, read_card
+from .card import CARD_FILE, StudentCard, StudentError, read_card
 from .engine import Engine
 from .engines import (
     another,
@@ -23,6 +24,7 @@ from .engines import (
     shared_engine,
     template_sha256,
 )
+from .remote import Remote, remote
 from .turns import learnt_turns
 from .weights import student_folder, weights_sha256
 
@@ -45,12 +47,20 @@ class StudentModel(BaseChatModel):
     reasoning: str | None = None
     confidence: bool = True
     max_batch_size: int = Field(default=64, gt=0)
+    base_url: str | None = None
+    api_key: SecretStr | None = None
 
     @cached_property
     def card(self) -> StudentCard | None:
         """What the run folder says about the student; None for a bare base."""
-        folder = student_folder(self.model)
+        folder = student_folder(self.model) if self.base_url is None else self._folder
         return None if folder is None else read_card(folder)
+
+    @property
+    def _folder(self) -> Path | None:
+        """The run folder on this machine of a student that somebody serves."""
+        folder = Path(self.model).expanduser()
+        return folder if (folder / CARD_FILE).is_file() else None
 
     @property
     def model_name(self) -> str:
@@ -60,11 +70,13 @@ class StudentModel(BaseChatModel):
     @cached_property
     def sha256(self) -> str:
         """What identifies the weights, base and adapter together."""
+        if self.base_url is not None:  # the server has the weights: its address stands for them
+            return hashlib.sha256(f"{self.base_url}\n{self.model_name}".encode()).hexdigest()
         return weights_sha256(self.model)
 
     @cached_property
-    def _template_sha256(self) -> str:
-        return template_sha256(self.model)
+    def _template_sha256(self) -> str | None:
+        return template_sha256(self.model) if self.base_url is None else None
 
     @cached_property
     def _turns(self) -> bool:
@@ -73,16 +85,29 @@ class StudentModel(BaseChatModel):
     @property
     def engine(self) -> Engine:
         """The loaded weights; loads them if nobody in this process has."""
+        if self.base_url is not None:
+            raise StudentError(f"{self.model_name} is served at {self.base_url}, not loaded here")
         return shared_engine(self.model, self.sha256, max_batch=self.max_batch_size)
+
+    @property
+    def _remote(self) -> Remote | None:
+        """The server that answers in the place of an engine."""
+        if self.base_url is None:
+            return None
+        key = self.api_key.get_secret_value() if self.api_key is not None else None
+        return remote(self.base_url, self.model_name, key)
 
     @property
     def loaded(self) -> bool:
         """Whether an answer can begin at once."""
+        if self.base_url is not None:
+            return True
         return "sha256" in self.__dict__ and is_loaded(self.model, self.sha256)
 
     def close(self) -> None:
         """Free the weights, for every ChatStudent that shares them; the next answer reloads."""
-        close_engine(self.model, self.sha256)
+        if self.base_url is None:
+            close_engine(self.model, self.sha256)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -133,7 +158,7 @@ class StudentModel(BaseChatModel):
             tool_choice=True,
             tool_call_streaming=True,
         )
-        context = context_of(self.model)
+        context = context_of(self.model) if self.base_url is None else None
         if context is not None:
             profile["max_input_tokens"] = context
             profile["max_output_tokens"] = min(self.max_tokens or context, context)
@@ -143,7 +168,8 @@ class StudentModel(BaseChatModel):
         """This model, or the one of that name that answers in its place."""
         if name is None or name in (self.model, self.model_name):
             return self
-        other = self.model_copy(update={"model": another(self.model, name)})
+        where = another(self.model, name) if self.base_url is None else name
+        other = self.model_copy(update={"model": where})
         for remembered in ("card", "sha256", "_template_sha256", "_turns", "_kept"):
             other.__dict__.pop(remembered, None)
         return other

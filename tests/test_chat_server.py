@@ -1,0 +1,187 @@
+"""With `base_url` a server answers in the place of this process, and the answers are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from langchain_core.exceptions import OutputParserException
+from langchain_core.tools import tool
+from pydantic import BaseModel, Field, SecretStr
+
+from understudy.chains import answer_chain
+from understudy.chains.student import ChatStudent, StudentError
+from understudy.chains.student.card import StudentTimeout
+from understudy.chains.task import Task
+from understudy.distill.serve import address, listen, student_server
+from understudy.distill.serve_limits import Limits
+
+KEY = "sk-of-these-tests-0123456789"
+
+
+class Booking(BaseModel):
+    """A table."""
+
+    name: str = Field(max_length=12)
+    seats: Literal[2, 4]
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@pytest.fixture(scope="module")
+def url(tiny_student: Path, tiny_base: Path) -> Iterator[str]:
+    students = {
+        "tiny-student": ChatStudent(model=str(tiny_student)),
+        "base": ChatStudent(model=str(tiny_base), max_tokens=100),
+    }
+    for student in students.values():
+        _ = student.engine
+    listening = listen("127.0.0.1", 0, key=KEY)
+    server = student_server(students, listening, key=KEY, limits=Limits())
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    yield address(listening)
+    server.should_exit = True
+    thread.join(timeout=60)
+
+
+@pytest.fixture
+def served(url: str) -> ChatStudent:
+    return ChatStudent(model="base", base_url=url, api_key=SecretStr(KEY), max_tokens=100)
+
+
+@pytest.fixture
+def local(tiny_base: Path) -> ChatStudent:
+    return ChatStudent(model=str(tiny_base), max_tokens=100)
+
+
+def test_a_served_base_answers_as_one_in_this_process(
+    served: ChatStudent, local: ChatStudent
+) -> None:
+    for ask in (
+        lambda model: model.invoke("oi").content,
+        lambda model: asyncio.run(model.ainvoke("oi")).content,
+        lambda model: [answer.content for answer in model.batch(["oi", "ai", "ui"])],
+        lambda model: model.invoke("oi", stop=["a"]).content,
+        lambda model: model.invoke("oi", temperature=1.0, seed=3).content,
+        lambda model: "".join(str(chunk.content) for chunk in model.stream("oi")),
+        lambda model: model.invoke("oi").usage_metadata,
+        lambda model: model.with_structured_output(Booking).invoke("oi"),
+        lambda model: model.with_structured_output(Booking, method="function_calling").invoke("oi"),
+        lambda model: [
+            (call["name"], call["args"])
+            for call in model.bind_tools([add], tool_choice="any").invoke("oi").tool_calls
+        ],
+    ):
+        assert ask(served) == ask(local)
+    assert len(list(served.stream("oi"))) > 4
+    assert list(served.stream("oi"))[-1].chunk_position == "last"
+
+
+def test_a_served_student_answers_its_task(url: str, tiny_student: Path, tiny_task: Task) -> None:
+    served = ChatStudent(model=str(tiny_student), base_url=url, api_key=SecretStr(KEY))
+    inputs = {"sentence": "as vendas caíram"}
+    here = answer_chain(tiny_task, ChatStudent(model=str(tiny_student))).invoke(inputs)
+    there = answer_chain(tiny_task, served).invoke(inputs)
+
+    assert (there.reasoning, there.answer) == (here.reasoning, here.answer)
+    assert not there.confidence
+    assert served.invoke("Frase: oi").response_metadata["model_name"] == "tiny-student"
+
+
+def test_another_model_of_the_server_is_named_in_the_call(served: ChatStudent) -> None:
+    other = served.invoke("Frase: oi", model="tiny-student")
+    assert other.response_metadata["model_name"] == "tiny-student"
+    with pytest.raises(StudentError, match=r"refuses \(404\)"):
+        served.invoke("oi", model="nobody")
+
+
+def test_a_served_model_copies_pickles_and_hides_its_key(served: ChatStudent) -> None:
+    served.invoke("oi", max_tokens=1)
+    twin = pickle.loads(pickle.dumps(served))
+
+    assert twin.invoke("oi").content == served.invoke("oi").content
+    assert KEY not in repr(served) + str(served._get_llm_string())
+    assert served.sha256 != ChatStudent(model="base", base_url="http://127.0.0.1:9/v1").sha256
+    with pytest.raises(StudentError, match=r"is served at .*, not loaded here"):
+        _ = served.engine
+
+
+def test_a_server_that_refuses_or_is_not_there_is_one_line(url: str) -> None:
+    wrong = ChatStudent(model="base", base_url=url, api_key=SecretStr("sk-wrong-0123456789"))
+    with pytest.raises(StudentError, match=r"refuses \(401\)") as refusal:
+        wrong.invoke("oi")
+    assert "sk-wrong" not in str(refusal.value)
+    nobody = ChatStudent(model="base", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(StudentError, match=r"cannot be reached .*; start the server"):
+        nobody.invoke("oi")
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Somebody's server: says what the test wants."""
+
+    said: str = ""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.said.encode())
+        if self.said == "":
+            threading.Event().wait(1)
+
+    def log_message(self, *_: Any) -> None:
+        """Not to the test's output."""
+
+
+def event(text: str) -> str:
+    chunk = {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
+@pytest.fixture
+def stranger() -> Iterator[ChatStudent]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield ChatStudent(model="x", base_url=f"http://127.0.0.1:{server.server_port}/v1")
+    server.shutdown()
+
+
+def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> None:
+    booking = stranger.with_structured_output(Booking)
+    tools = stranger.bind_tools([Booking])
+    Stranger.said = event('{ "name": "Ana",') + event(' "seats": 2 }') + "data: [DONE]\n\n"
+    assert booking.invoke("oi") == Booking(name="Ana", seats=2)
+    Stranger.said = event(
+        '{ "text": "", "calls": [ {"name": "Booking", "arguments": {"a": 1} } ] }'
+    )
+    assert tools.invoke("oi").tool_calls[0]["args"] == {"a": 1}
+    Stranger.said = event('{"text": "", "calls": [{"name": "Booking", "arguments": {"a')
+    assert tools.invoke("oi").tool_calls == []
+    for said in (event("no JSON"), event('{"name": "Ana", "seats": 3}'), "data: [DONE]\n\n"):
+        Stranger.said = said
+        with pytest.raises(OutputParserException):
+            booking.invoke("oi")
+    for said in ("data: {", 'data: {"choices": [7]}\n\n', "data: []\n\n"):
+        Stranger.said = said
+        with pytest.raises(StudentError, match="answers with no chat completion"):
+            stranger.invoke("oi")
+    Stranger.said = 'data: {"error": {"message": "out of memory"}}\n\n'
+    with pytest.raises(StudentError, match=r"refuses .*: out of memory"):
+        stranger.invoke("oi")
+    Stranger.said = ""
+    with pytest.raises(StudentTimeout):
+        stranger.invoke("oi", timeout=0.1)
