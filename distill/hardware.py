@@ -211,12 +211,12 @@ def _optimizer(hardware: Hardware, recipe: Recipe) -> tuple[str, list[str]]:
 
 
 def _attention(hardware: Hardware, recipe: Recipe, precision: str) -> tuple[str, list[str]]:
+    if recipe.attention == "auto":
+        return "sdpa", []  # it has flash kernels of its own, and every model takes it
     usable = hardware.flash_attention and precision != "fp32"
     if recipe.attention == "flash_attention_2" and not usable:
         return "sdpa", ["no flash_attention_2 here: sdpa instead"]
-    if recipe.attention != "auto":
-        return recipe.attention, []
-    return "flash_attention_2" if usable else "sdpa", []
+    return recipe.attention, []
 
 
 def _kind(hardware: Hardware) -> str:

@@ -67,8 +67,10 @@ def rewind(folder: Path, checkpoint: Path | None) -> dict[str, float]:
     for name in (LOG_FILE, VALIDATION_FILE):
         kept = [line for line in read_lines(folder / name) if line["step"] <= step]
         if kept or name == LOG_FILE:
+            part = folder / f"{name}.part"
             text = "".join(f"{json.dumps(line)}\n" for line in kept)
-            (folder / name).write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
     for student in _bests(folder):

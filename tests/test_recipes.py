@@ -72,7 +72,7 @@ def test_the_notebook_recipe_has_the_hyperparameters_of_the_notebook():
         ("old CPU", "an old CPU: fp32, NF4 base, attention sdpa, adamw_torch_fused"),
         ("new CPU", "a new CPU: bf16, NF4 base, attention sdpa, adamw_torch_fused"),
         ("T4", "Tesla T4: fp16, NF4 base, attention sdpa, adamw_torch_fused; it has no bf16"),
-        ("H100", "NVIDIA H100: bf16, NF4 base, attention flash_attention_2, adamw_torch_fused"),
+        ("H100", "NVIDIA H100: bf16, NF4 base, attention sdpa, adamw_torch_fused"),
         (
             "MPS",
             "Apple GPU: fp32, base not quantised, attention sdpa, adamw_torch; no nf4 on this "
@@ -99,6 +99,7 @@ def test_what_a_machine_lacks_is_replaced_and_said():
         "it has no bf16: fp16 instead",
         "no flash_attention_2 here: sdpa instead",
     )
+    assert chosen("H100", attention="flash_attention_2").attention == "flash_attention_2"
     assert chosen("old CPU", precision="fp16").precision == "fp32"
     slow = chosen("old CPU", precision="bf16")
     assert (slow.precision, slow.notes) == (
