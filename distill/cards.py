@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..chains.student.card import StudentCard, read_card, write_card
+from ..chains.student.rendering import prefix_of
 from ..chains.student.weights import EMBEDDED, base_folder
 from ..chains.task import Target, Task, prompt_words
 from ..store.provenance import add_training, terms_of
@@ -115,11 +116,19 @@ def model_card(card: StudentCard) -> str:
         "",
         *_terms(str(facts["teacher_model"]), terms),
         "",
+        *_asked(card),
         "`understudy.json` holds all facts: the prompt, the answer schema, losses and versions.",
         *_files(facts),
         "",
     ]
     return "\n".join(lines)
+
+
+def _asked(card: StudentCard) -> list[str]:
+    """How a student is asked whose prompt is not all that it is asked with."""
+    prefix = prefix_of(card.target)
+    said = "`understudy` says it by itself; who serves the student otherwise has to."
+    return [f'It is asked with "{prefix}" before what the user says: {said}', ""] if prefix else []
 
 
 def _table(card: StudentCard) -> dict[str, Any]:

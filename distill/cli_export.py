@@ -110,10 +110,8 @@ def _at_hand(out: Path, format_: str) -> Iterator[Path]:
 
 
 def _target(text: str) -> str:
-    from ..chains.task import TARGETS
-
-    if text not in TARGETS:
-        fail(f"target {text} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    if text not in ("label", "reason_label"):
+        fail(f"target {text} is no text of a chat; choose label or reason_label", status=2)
     return text
 
 

@@ -238,11 +238,20 @@ def _disagreements(
     return found
 
 
+_TAUGHT = {
+    "label": "labels alone",
+    "reason_label": "reasoning and labels",
+    "label_reason": "labels, and their reasoning after the answer's end; it writes labels alone",
+    "multitask": "labels and reasoning as two tasks; it writes labels alone",
+}
+
+
 def _description(run: Run) -> str:
     descriptions = {
         "teacher": "the teacher: its labels are what the others learn from",
-        "student": "a student trained on the teacher's "
-        + ("reasoning and labels" if run.target == "reason_label" else "labels alone"),
+        "student": f"a student trained on the teacher's {_TAUGHT[run.target]}"
+        if run.target in _TAUGHT
+        else f"a student of the target {run.target}",
         "base": "the base model before training, told the teacher's words, held to the schema",
         "baseline": "TF-IDF of words and characters with logistic regression, on the same labels"
         if run.name == "tfidf"
