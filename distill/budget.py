@@ -53,6 +53,7 @@ class Budget:
         self.spent, self._aside = spent, Spend()
         self._open = self._stuck = 0
         self._changed = asyncio.Condition()
+        self.lacking: Spend | None = None  # what did not fit when the budget was reached
 
     async def draw(self, allowance: Allowance, worst: Spend) -> None:
         """Set the worst case of one call aside. Raises BudgetReached."""
@@ -95,6 +96,7 @@ class Budget:
         async with self._changed:
             while not self._fits(wanted):
                 if not self._open:
+                    self.lacking = wanted
                     raise BudgetReached
                 await self._changed.wait()
             self._aside += wanted
@@ -108,6 +110,7 @@ class Budget:
             try:
                 while not self._fits(lacking):
                     if allowance.over or self._stuck >= self._open:  # nobody gives any back
+                        self.lacking = self.lacking or lacking
                         raise BudgetReached
                     await self._changed.wait()
                 self._aside += lacking

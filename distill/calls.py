@@ -223,14 +223,14 @@ def _usage(result: ChatResult) -> Usage | None:
 
 
 def _no_money(limits: Limits, budget: Budget, worst: Spend) -> str:
-    tokens_left = limits.max_tokens is None or (
-        budget.spent.tokens + worst.tokens <= limits.max_tokens
-    )
-    if limits.max_usd is not None and tokens_left:
-        said = f"${budget.spent.usd:.4f} of ${limits.max_usd:g}, the next call may cost "
-        return f"stopped before the money ran out: {said}${worst.usd:.4f}; raise max_usd to go on"
-    said = f"{budget.spent.tokens:,} of {limits.max_tokens:,} tokens, the next call may take "
-    return f"stopped before the tokens ran out: {said}{worst.tokens:,}; raise max_tokens to go on"
+    """At which ceiling, and what is needed: for a whole row where none is begun."""
+    lacking, spent = budget.lacking or worst, budget.spent
+    fits = limits.max_tokens is None or spent.tokens + lacking.tokens <= limits.max_tokens
+    if limits.max_usd is not None and fits:
+        said = f"${spent.usd:.4f} of ${limits.max_usd:g}, what comes next may cost "
+        return f"stopped before the money ran out: {said}${lacking.usd:.4f}; raise max_usd to go on"
+    said = f"{spent.tokens:,} of {limits.max_tokens:,} tokens, what comes next may take "
+    return f"stopped before the tokens ran out: {said}{lacking.tokens:,}; raise max_tokens to go on"
 
 
 def _come_back(model: str, wait: float, said: str) -> Stopped:

@@ -48,6 +48,7 @@ _ADVICE = (
     (r"timed? ?out|timeout|no answer in time", f"a higher --timeout; {_THEN}"),
     (r"connect|resolve|unreachable|reset by peer", _UP),
     (r"\btool\b.*raised", f"mend the tool; {_THEN}"),
+    (r"agent gave no answer in", f"a higher --max-calls; {_THEN}"),
     (
         r"outputparser|validation|no answer|no json|schema|empty",
         f"more --schema-retries, or another --teacher; {_THEN}",

@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import itertools
 import random
+import re
 import time
 from typing import Any
 
@@ -145,6 +146,25 @@ def test_a_ceiling_of_tokens_stops_cleanly_too(store):
         label(task, Priced(), store, limits=Limits(max_tokens=4_500))
     (run,) = store.runs(task.name)
     assert 0 < spent_by(store, run.id).tokens <= 4_500
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        # 5 samples, each of a prompt's bytes and a cap of 50: much more than 4,000 together
+        (Limits(max_usd=4_000), r"\$0.0000 of \$4000, what comes next may cost \$(\d+)"),
+        (Limits(max_usd=1e9, max_tokens=4_000), r"0 of 4,000 tokens, .* may take ([\d,]+);"),
+    ],
+)
+def test_the_ceiling_that_is_in_the_way_is_named_with_what_a_whole_row_needs(store, limits, said):
+    with pytest.raises(Stopped, match=said) as stop:
+        label(
+            task, Priced(), store, strategy="self_consistency", options={"samples": 5},
+            limits=limits, prices=[DOLLAR_A_TOKEN],
+        )  # fmt: skip
+    needed = re.search(said, str(stop.value))
+    assert needed
+    assert int(needed[1].replace(",", "")) > 4_000
 
 
 def test_a_ceiling_without_a_price_or_a_cap_is_refused(store):
