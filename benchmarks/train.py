@@ -97,6 +97,30 @@ def speeds(lesson: Lesson, sizes: Mapping[str, Any]) -> dict[str, float]:
     return {name: useful / statistics.median(spent) for name, spent in times.items()}
 
 
+def without_units(rows: int) -> None:
+    """Print the same speeds on this CPU held to AVX2: one of those without units for bfloat16."""
+    held = {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    held |= {"ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "benchmarks.train", "--speeds", str(rows)]
+    environment = {**os.environ, **held}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    rates = json.loads(ended.stdout.splitlines()[-1])
+    told = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    print(
+        f"  This CPU has units for bfloat16, so that dtype costs the notebook nothing. Held to\n"
+        f"  AVX2, once over {rows} rows: {told}: "
+        f"{rates['ours'] / rates['notebook bfloat16']:.2f}x"
+    )
+
+
+def taught_rows(count: int) -> tuple[list[NewsRow], Lesson]:
+    """So many rows of the train split, and what they teach."""
+    rows = [row for row in news_rows(0) if row.split == "train"][:count]
+    with Store(":memory:") as store:
+        labelled(store, rows)
+        return rows, prepare(task, store, target="label")
+
+
 def smol_seconds(sizes: Mapping[str, Any], *, layers: int, length: int) -> dict[str, float]:
     """CPU-seconds of one forward and backward pass of one row, by arm."""
     import torch
@@ -208,11 +232,6 @@ def _print_speeds(
         f"  what limits it: ours computes {done / 1e9:.0f} GFLOP/s, and one core reaches\n"
         f"  {peak / 1e9:.0f} in bare float32 products of this size: {peak / done:.1f}x is left."
     )
-    if found().bf16:
-        print(
-            "  The notebook's dtype costs it nothing here: this CPU has units for bfloat16. One\n"
-            "  without them (ONEDNN_MAX_CPU_ISA=AVX2 makes this one such) is far slower at it."
-        )
     return rates["ours"] / was, rates["ours"] / faster
 
 
@@ -222,19 +241,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few rows: does it run at all")
-    quick = parser.parse_args().quick
+    parser.add_argument("--speeds", type=int, help="only the speeds, once over so many rows")
+    options = parser.parse_args()
+    if options.speeds:
+        _, lesson = taught_rows(options.speeds)
+        print(json.dumps(speeds(lesson, {"rows": options.speeds, "runs": 1})))
+        return
+    quick = options.quick
     sizes = QUICK if quick else FULL
-    rows = news_rows(0)
-    taught = [row for row in rows if row.split == "train"][: sizes["learnt"]]
-    held_out = [row for row in rows if row.split == "test"][: sizes["asked"]]
-    with Store(":memory:") as store:
-        labelled(store, taught)
-        lesson = prepare(task, store, target="label")
+    taught, lesson = taught_rows(sizes["learnt"])
+    held_out = [row for row in news_rows(0) if row.split == "test"][: sizes["asked"]]
     rates = speeds(lesson, sizes)
     _, choice = ours("embedded", lesson.preflight.longest)
     each = {"length": lesson.preflight.tokens, "useful": lesson.preflight.completion_tokens}
     mean = {name: tokens / lesson.preflight.rows for name, tokens in each.items()}
     tiny_x, same_x = _print_speeds(rates, choice, **mean)
+    if found().bf16 and not quick:
+        without_units(96)
     shape = {"layers": 2, "length": 64} if quick else {"layers": 30, "length": 256}
     smol = smol_seconds(sizes, **shape)
     smol_x = smol["notebook"] / smol["ours"]
