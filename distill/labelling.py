@@ -13,6 +13,7 @@ from ..chains.teachers import model_name, output_cap
 from ..store.rows import Run
 from ..store.store import Store
 from ..store.totals import spent_by
+from .alone import alone
 from .budget import Budget, Spend
 from .calls import Caller
 from .limits import LabellingError, Limits
@@ -78,8 +79,6 @@ def label(
         task, store, teacher_run(task, models, strategy=strategy, options=asked, repeat=repeat)
     )
     note_terms(store, models)
-    if reuse_labels is not None:
-        reuse(task, store, run, reuse_labels)
 
     async def answer() -> None:
         calls = calls_per_row(strategy, models=len(models), **asked)
@@ -98,7 +97,10 @@ def label(
                 progress=progress,
             )
 
-    run_coroutine(answer())
+    with alone(store, run):
+        if reuse_labels is not None:
+            reuse(task, store, run, reuse_labels)
+        run_coroutine(answer())
     return store.run(run.id)
 
 

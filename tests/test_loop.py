@@ -20,8 +20,8 @@ from pydantic import PrivateAttr
 from benchmarks.teacher_server import Served, serving
 from benchmarks.teacher_task import new_store, task
 from understudy.distill.labelling import label
-from understudy.distill.limits import Limits
-from understudy.store import Record
+from understudy.distill.limits import LabellingError, Limits
+from understudy.store import Record, Store
 
 ROWS = 8
 
@@ -69,6 +69,25 @@ def twice_in_a_notebook(model: BaseChatModel, folder: Path) -> list[Record]:
         return label_twice(model, folder)
 
     return asyncio.run(cells())
+
+
+def test_a_run_is_filled_by_one_process_at_a_time(server: Served, tmp_path: Path) -> None:
+    server.reset(latency=[0.05, 0.05])
+    store = new_store(tmp_path / "one.db", ROWS)
+    model = Keeping(url=server.url)
+    refused: list[str] = []
+
+    def second(*_: Any) -> None:  # as another process does it, with a connection of its own
+        with Store(store.path) as own, pytest.raises(LabellingError) as caught:
+            label(task, model, own)
+        refused.append(str(caught.value))
+
+    run = label(task, model, store, concurrency=2, progress=second)
+    assert len(refused) == ROWS
+    assert f"run {run.id} of {store.path} is being labelled by another process" in refused[0]
+    assert server.requests() == ROWS
+    label(task, model, store)  # the file is given back, and nothing is left of the lock
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_an_interrupt_sends_nothing_for_rows_that_wait_for_their_turn(
