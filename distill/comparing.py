@@ -11,6 +11,7 @@ from .ceiling import self_agreement
 from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
 from .runs import is_repeat, now, versions
 from .scoring import PartPair, difference_in_points, paired_parts, split_result
+from .training_curves import trained_curves
 
 NOT_HELD_OUT = ("train", "validation", "calibration")
 
@@ -86,6 +87,7 @@ def compare(
         disagreements=_disagreements(task, systems, examples, answers),
         notes=[*NOTES, *_ceiling_note(ceiling)],
         versions=versions(),
+        curves=trained_curves(store, task.name),
     )
 
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import charts, tables
-from .results import QUESTION, Report, SplitNote
+from . import charts, curves, tables
+from .results import QUESTION, Curves, Report, SplitNote
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -90,9 +90,16 @@ def _view(result: Report) -> dict[str, Any]:
         "difference_table": tables.difference_table(result),
         "sections": [_section(result, note) for note in result.splits],
         "disagreements": [(found, tables.answers_table(found)) for found in result.disagreements],
+        "trainings": [(one.name, curves.said(one), _picture(one)) for one in result.curves],
         "systems": tables.systems_table(result),
         "versions": tables.versions_table(result),
     }
+
+
+def _picture(of: Curves) -> Any:
+    from markupsafe import Markup
+
+    return Markup(curves.drawn(of))
 
 
 def _section(result: Report, note: SplitNote) -> SplitSection:

@@ -95,9 +95,19 @@ class SplitNote(Row):
     sentence: str
 
 
+class Curves(Row):
+    """A student's training as (step, value): losses, and its agreement on validation rows."""
+
+    name: str
+    losses: list[tuple[float, float]]
+    validation_losses: list[tuple[float, float]]
+    agreements: list[tuple[float, float]]
+
+
 class Report(Row):
     """Everybody side by side; every figure can be recomputed from the store.
 
+    `curves` come from the run folders of the students, as far as those are still there.
     `ceiling` is the teacher's agreement with itself where it was asked twice, over all rows that
     were: what any student's agreement with it is to be held against.
     """
@@ -112,3 +122,4 @@ class Report(Row):
     disagreements: list[Disagreement]
     notes: list[str]
     versions: dict[str, str]
+    curves: list[Curves] = Field(default_factory=list)

@@ -15,7 +15,6 @@ from ..store.store import Store
 from .agreement import Pairs, agreement
 from .cards import base_name, remember_training, terms_fact, write_cards
 from .course import Course, facts_of, set_course, versions
-from .curves import write_curves
 from .dataset import lesson_pairs
 from .fitting import steps_or_advice
 from .lesson import VALIDATION_ROWS, Lesson, prepare
@@ -31,6 +30,7 @@ from .run_folder import (
     rewind,
     tell,
 )
+from .training_curves import write_curves
 from .watching import (
     Progress,
     Watch,

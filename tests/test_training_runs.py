@@ -19,16 +19,20 @@ import pytest
 from understudy.chains import Task
 from understudy.chains.student.card import StudentError, read_card
 from understudy.chains.student.chat import ChatStudent
-from understudy.distill.curves import curves
+from understudy.distill.curves import drawn, thinned
 from understudy.distill.recipes import RECIPES
+from understudy.distill.reporting import render_html, render_markdown
+from understudy.distill.results import Curves
 from understudy.distill.run_folder import failures_told, read_lines, rewind
 from understudy.distill.sweep import sweep
 from understudy.distill.training import TrainingError, train
+from understudy.distill.training_curves import trained_curves
 from understudy.distill.training_plan import training_plan
 from understudy.distill.watching import better, patience_ended
 from understudy.store import Store
 from understudy.store.provenance import trainings
 
+REPORTS = runpy.run_path(str(Path(__file__).with_name("report_samples.py")))["REPORTS"]
 SAMPLES = runpy.run_path(str(Path(__file__).with_name("training_samples.py")))
 teach, log_of, losses_of, adapter_of = (
     SAMPLES[name] for name in ("teach", "log_of", "losses_of", "adapter_of")
@@ -375,15 +379,35 @@ def test_the_curves_are_a_picture_with_every_validation(tune):
 
 
 def test_curves_of_a_long_training_stay_small_and_within_the_picture():
-    steps = [{"step": step, "loss": 5 / step} for step in range(1, 20_001)]
-    checks = [{"step": 20_000, "loss": 99.0, "agreement": None}]
-    svg = curves(steps, checks)
+    losses = thinned([(step, 5 / step) for step in range(1, 20_001)])
+    assert len(losses) <= 300
+    empty: dict[str, Any] = {"losses": [], "validation_losses": [], "agreements": []}
+    svg = drawn(Curves(**empty | {"name": "long", "losses": losses}))
     assert len(svg) < 20_000
     points = ElementTree.fromstring(svg).findall(".//{*}polyline")[0].get("points", "")
     heights = [float(point.split(",")[1]) for point in points.split()]
-    assert len(heights) <= 300
     assert min(heights) >= 0
-    assert curves([], [])
+    nothing = ElementTree.fromstring(drawn(Curves(name="none", **empty)))
+    assert nothing.findtext("{*}title") == "no step was logged"
+
+
+def test_the_report_draws_the_trainings_whose_folders_are_still_there(tune, store, tiny_task):
+    import shutil
+
+    folder = tune("run-<b>", changes={"keep": "best"})
+    (found,) = trained_curves(store, tiny_task.name)
+    assert [step for step, _ in found.losses] == [1, 2]
+    assert (found.name, len(found.agreements)) == ("run-<b>", 1)
+    assert trained_curves(store, "another") == []
+    report = REPORTS["news"]().model_copy(update={"curves": [found]})
+    page, text = render_html(report), render_markdown(report)
+    assert page.count('class="curves"') == 1
+    assert "run-&lt;b&gt;" in page
+    assert "<b>" not in page
+    assert "\\<b\\>: training loss from" in text
+    assert 'id="training"' not in render_html(REPORTS["news"]())
+    shutil.rmtree(folder)
+    assert trained_curves(store, tiny_task.name) == []
 
 
 def test_log_to_tensorboard_writes_into_the_run_folder_alone(tune):
