@@ -57,7 +57,13 @@ def _add_record() -> str:
         f"{name} = case when {name} is null then excluded.{name} "
         f"else {name} + coalesce(excluded.{name}, 0) end"
         for name in SUMMED
+        if name != "cost"
     ]
+    # Tokens at a cost that nobody knows: what more of them cost says nothing of the whole.
+    sums.append(
+        "cost = case when cost is null and input_tokens is not null then null "
+        "else coalesce(cost + coalesce(excluded.cost, 0), excluded.cost) end"
+    )
     replaced = [
         f"{name} = excluded.{name}"
         for name in names

@@ -210,6 +210,13 @@ def test_calls_that_did_not_say_whether_they_were_billed_add_up_over_attempts(ru
     assert (spent_by(running, "r").usd, spent_by(running, "r").tokens) == (1.75, 460)
 
 
+def test_what_was_bought_at_an_unknown_cost_stays_unknown(running):
+    running.add_record(record(error="off schema", raw="x", input_tokens=700, output_tokens=100))
+    running.add_record(record(answer={"x": 1}, input_tokens=70, output_tokens=10, cost=0.5))
+    spent = spent_by(running, "r")
+    assert (spent.usd, spent.unpriced_input, spent.unpriced_output) == (0.0, 770, 110)
+
+
 def test_many_records_are_added_as_one_by_one(running):
     kept = record("a", answer={"x": 1})
     running.add_record(kept)
