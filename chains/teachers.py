@@ -53,7 +53,14 @@ def load_teacher(
         raise TaskError("no teacher is named; give offline, provider:model, or file.py:name")
     if reference == "offline":
         where = task.rpartition(":")[0] or task
-        return chat_model(load_attribute(f"{where}:teacher", default="teacher"), reference)
+        try:
+            own = load_attribute(f"{where}:teacher", default="teacher")
+        except TaskError as error:
+            raise TaskError(
+                f"there is no offline teacher: {error}; "
+                "give another teacher, such as openai:gpt-5-mini"
+            ) from error
+        return chat_model(own, reference)
     if re.search(r"\.py(:\w+)?$", reference):
         if base_url or key_variable:
             raise TaskError(f"teacher {reference} is built in that file; set URL and key there")

@@ -46,6 +46,13 @@ def test_a_base_url_is_kept_without_its_credentials(given: str, kept: str) -> No
     assert "s3cret" not in json.dumps(parameters)
 
 
+def test_a_task_without_an_offline_teacher_is_told_of_others(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("")
+    with pytest.raises(TaskError, match=r"mine\.py has no 'teacher'.*another teacher, such as"):
+        load_teacher("offline", task=f"{mine}:task")
+
+
 def test_teachers_that_differ_in_a_nested_parameter_are_two() -> None:
     high, low = openai(reasoning={"effort": "high"}), openai(reasoning={"effort": "low"})
     assert model_parameters(high) != model_parameters(low)
