@@ -133,10 +133,13 @@ def test_calls_are_closed_at_every_limit(base: ChatStudent) -> None:
     model = base.bind_tools([Book, add], tool_choice="any", parallel_tool_calls=True)
     with pytest.raises(StudentError, match="max_tokens 3 is too small"):
         model.invoke("oi", max_tokens=3)
-    for limit in range(50, 110, 4):
+    endings = set()
+    for limit in [*range(50, 110, 4), 1000]:
         message = model.invoke("oi", temperature=2.0, seed=limit, max_tokens=limit)
         assert message.tool_calls
         assert not message.invalid_tool_calls
+        endings.add(message.response_metadata["finish_reason"])
+    assert endings == {"length", "tool_calls"}
 
 
 def test_what_no_grammar_holds_is_refused_when_bound_by_its_name(base: ChatStudent) -> None:

@@ -81,10 +81,11 @@ class Job:
         return [ChatGenerationChunk(message=message) for message in messages]
 
     def _about(self, answer: Answer) -> dict[str, Any]:
+        called = self.reply.calls and answer.finish != "length"  # what was cut short is marked
         about: dict[str, Any] = {
             "model_name": self.model_name,
             "model_provider": "understudy",
-            "finish_reason": "tool_calls" if self.reply.calls else answer.finish,
+            "finish_reason": "tool_calls" if called else answer.finish,
         }
         if self.asked.labels is not None and self.confidence and answer.pieces:
             sure = confidences(answer.text, answer.pieces, answer.probabilities)
