@@ -106,6 +106,12 @@ def test_nothing_is_shown_where_nothing_was_done(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
+def test_steps_show_their_tokens_per_second(capsys: pytest.CaptureFixture[str]) -> None:
+    with step_bars() as bars:
+        bars("student label")(10, 10, 0.25, 1234.5)
+    assert "  1,234 tokens/s  loss 0.250" in capsys.readouterr().err
+
+
 def test_steps_show_their_loss(capsys: pytest.CaptureFixture[str]) -> None:
     with step_bars() as bars:
         bars("student label")(10, 10, 0.25)

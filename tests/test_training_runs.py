@@ -156,7 +156,8 @@ def test_a_student_tuned_in_full_without_its_weights_is_one_line(tune):
 
 @pytest.mark.parametrize("order", ["random", "length"])
 def test_a_training_taken_up_within_an_epoch_ends_bit_for_bit_the_same(tune, tmp_path, order):
-    changes = {"order": order, "dropout": 0.1, "checkpoint_minutes": 1e-9, "rows_at_once": 2}
+    changes: dict[str, Any] = {"order": order, "keep": "best"}
+    changes |= {"dropout": 0.1, "checkpoint_minutes": 1e-9, "rows_at_once": 2}
     options = {"epochs": 3, "batch_size": 4, "changes": changes}
     whole = tune("whole", **options)
 
@@ -171,6 +172,9 @@ def test_a_training_taken_up_within_an_epoch_ends_bit_for_bit_the_same(tune, tmp
     assert steps == [7, 8, 9, 10, 11, 12]  # from step 6, in the middle of the second epoch
     assert losses_of(cut) == losses_of(whole)
     assert adapter_of(cut) == adapter_of(whole)
+    checks = [read_lines(folder / "validation_log.jsonl") for folder in (cut, whole)]
+    assert checks[0] == checks[1]
+    assert len(checks[0]) == 3
     assert [line["tokens"] for line in log_of(cut)] == [line["tokens"] for line in log_of(whole)]
 
 
