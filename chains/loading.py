@@ -37,7 +37,7 @@ def load_attribute(reference: str, *, default: str) -> Any:
 
 def _load_file(path: Path) -> types.ModuleType:
     if not path.is_file():
-        raise TaskError(f"there is no task file {path}; give path/to/task.py:task")
+        raise TaskError(f"there is no file {path}; give path/to/file.py:name")
     name = f"understudy_task_{fingerprint(str(path.resolve()))}"
     if name in sys.modules:
         return sys.modules[name]

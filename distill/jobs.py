@@ -15,7 +15,7 @@ from ..chains.teachers import model_name, retries_of_its_own
 from ..store.provenance import terms_of
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from ..store.totals import run_totals, spent_by
+from ..store.totals import count_answered, run_totals, spent_by
 from .labelling import label
 from .limits import LabellingError, Limits, Stopped
 from .loop import Progress, Rows
@@ -83,7 +83,7 @@ class Job:
     def rows(self) -> Rows:
         """The rows that it is about, for the store to count."""
         splits = None if self.split is None else (self.split,)
-        return Rows(splits=splits, limit=self.limit, sample=self.sample)
+        return Rows(splits=splits, limit=self.limit, sample=self.sample, failed=self.retry_failed)
 
 
 def prices_of(asking: Asking, table: Path | None) -> tuple[Price | None, ...]:
@@ -131,7 +131,7 @@ def _already(job: Job, store: Store) -> Iterator[str]:
     """What is not asked again, and which labels could be taken over that are about to be bought."""
     run = job.run
     runs = {one.id: one for one in store.runs(job.task.name, "teacher")}
-    there = len(store.answered(run.id)) if run.id in runs else 0
+    there = count_answered(store, run.id) if run.id in runs else 0
     if there:
         yield f"{there:,} rows are answered already and are not asked again"
     if there or job.reuse_labels or job.repeat:

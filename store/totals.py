@@ -158,3 +158,13 @@ def unpriced(store: Store, run_id: str) -> int:
         run=run_id,
     )
     return int(row["n"])
+
+
+def count_answered(store: Store, run_id: str) -> int:
+    """How many rows of a run have an answer, or a failure that was paid for (`Store.answered`)."""
+    (row,) = store.connection.read(
+        f"select count(*) as n from records where run = {RUN_POSITION} "
+        "and (answer is not null or raw is not null)",
+        run=run_id,
+    )
+    return int(row["n"])

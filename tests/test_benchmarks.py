@@ -68,6 +68,12 @@ def test_no_run_costs_more_than_its_sum():
     assert figures["mean_spent_share"] >= 0.85
 
 
+def test_a_server_under_mixed_load_crosses_no_answers():
+    figures = last_line("benchmarks.serve_soak")
+    assert list(figures) == ["requests", "errors", "crossed", "rss_growth", "p95_ms"]
+    assert (figures["errors"], figures["crossed"]) == (0, 0)
+
+
 def test_a_store_keeps_up_with_sqlite3_itself():
     figures = last_line("benchmarks.store")
     keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]

@@ -46,7 +46,7 @@ def test_a_task_is_loaded_from_its_module() -> None:
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ("{folder}/none.py:task", "there is no task file .*none.py; give path/to/task.py:task"),
+        ("{folder}/none.py:task", "there is no file .*none.py; give path/to/file.py:name"),
         ("{folder}/mood.py:job", "mood.py has no 'job'"),
         ("{folder}/mood.py:number", "mood.py:number is a int, not a Task"),
         ("understudy.nowhere:task", "there is no module 'understudy.nowhere'"),
