@@ -21,6 +21,7 @@ from langchain_core.messages import AIMessage, FunctionMessage, HumanMessage, Sy
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 from understudy.chains import Task, Thought, answer_chain
 from understudy.chains.student import (
@@ -218,7 +219,7 @@ def test_an_answer_says_who_gave_it_and_what_it_took(student: ChatStudent, tiny_
 def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:
     with pytest.raises(StudentError, match="methods are json_schema, function_calling, json_mode"):
         student.with_structured_output({"title": "A", "type": "object"}, method="grammar")
-    with pytest.raises(StudentError, match="does not take logit_bias; it knows .*max_tokens, "):
+    with pytest.raises(StudentError, match=r"does not take logit_bias; it knows .*max_tokens, "):
         student.invoke("oi", logit_bias={})
     with pytest.raises(StudentError, match="response_format holds no schema"):
         student.invoke("oi", response_format={"type": "json_schema"})
@@ -295,6 +296,29 @@ class Wider(Titled):
     """One label more than the student learnt."""
 
     mood: Literal["Alegria", "Medo", "Neutro", "Emoção", "Raiva"]  # type: ignore[assignment]
+
+
+class Unbounded(TypedDict):
+    """The shape of conftest's Mood without the bound of its text, which no TypedDict can say."""
+
+    reasoning: str
+    mood: Literal["Alegria", "Medo", "Neutro", "Emoção"]
+    urgent: bool
+
+
+class Shorter(Titled):
+    """A text shorter than the student may write."""
+
+    reasoning: str = Field(max_length=10)
+
+
+def test_a_student_serves_a_schema_without_the_bounds_that_it_keeps(student: ChatStudent) -> None:
+    for method in ("json_schema", "function_calling", "json_mode"):
+        answer = student.with_structured_output(Unbounded, method=method).invoke("Frase: oi")
+        assert isinstance(answer, dict)
+        assert len(answer["reasoning"]) <= 40
+    with pytest.raises(StudentError, match="not as Shorter"):
+        student.with_structured_output(Shorter.model_json_schema() | {"title": "Shorter"})
 
 
 def test_a_student_serves_only_the_schema_it_learnt(
@@ -375,7 +399,8 @@ def test_a_schema_with_parts_is_known_however_it_is_written(copied: Path) -> Non
     assert "$defs" not in written_out
 
     for schema in (task.schema, task.json_schema("reason_label"), written_out):
-        assert student.with_structured_output(schema) is not None
+        for method in ("json_schema", "function_calling", "json_mode"):
+            assert student.with_structured_output(schema, method=method) is not None
 
 
 def test_a_student_copies_and_pickles_without_its_weights(student: ChatStudent) -> None:

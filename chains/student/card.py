@@ -15,6 +15,9 @@ from ..task import Target, Task, fingerprint
 
 CARD_FILE = "understudy.json"
 CARD_FORMAT = 1
+_LENGTHS = ("maxLength", "minLength", "pattern", "format", "maxItems", "minItems", "uniqueItems")
+_RANGES = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_BOUNDS = frozenset((*_LENGTHS, *_RANGES))
 
 
 class StudentError(Exception):
@@ -68,18 +71,19 @@ class StudentCard(BaseModel):
     ) -> dict[str, str]:
         """What is put into this student's answers where somebody asks for `schema`.
 
-        Nothing where it has the shape that was learnt, whatever it is titled. A schema with one
+        Nothing where it has the shape that was learnt, whatever it is titled; it may leave out
+        bounds, as a TypedDict does. A schema with one
         text more than a student of labels writes (the reasoning, as a rule) is served too: without
         that text where it may be left out, else with `reasoning` in its place. Raises StudentError,
         which names both, for any other schema.
         """
         asked = _closed(schema)
-        if _shape(asked) == _shape(self.answer_schema):
+        learnt = _shape(self.answer_schema)
+        if _takes(_shape(asked), learnt):
             return {}
         for name in _fields(asked) - _fields(self.answer_schema):
-            if self.target != "reason_label" and _shape(_without(asked, name)) == _shape(
-                self.answer_schema
-            ):
+            silent = self.target != "reason_label"
+            if silent and _takes(_shape(_without(asked, name)), learnt):
                 return self._filled(asked, name, reasoning)
         raise StudentError(
             f"student {self.name} learnt to answer task {self.task} as "
@@ -122,6 +126,22 @@ def _closed(schema: Any) -> dict[str, Any]:
 def _shape(schema: dict[str, Any]) -> Any:
     """What a schema allows: references filled in, titles and descriptions left out."""
     return _bare(dereference_refs(schema))
+
+
+def _takes(asked: Any, learnt: Any, *, names: bool = False) -> bool:
+    """Whether two shapes are the same, but for bounds of what was learnt that nobody asks for.
+
+    `names` says that the keys are those of fields.
+    """
+    if isinstance(asked, dict) and isinstance(learnt, dict):
+        kept = {key for key in learnt if names or key in asked or key not in _BOUNDS}
+        return asked.keys() == kept and all(
+            _takes(asked[key], learnt[key], names=key == "properties" and not names)
+            for key in asked
+        )
+    if isinstance(asked, list) and isinstance(learnt, list) and len(asked) == len(learnt):
+        return all(map(_takes, asked, learnt))
+    return bool(asked == learnt)
 
 
 def _bare(schema: Any) -> Any:
