@@ -189,13 +189,17 @@ def _show_plan(task: Task, store: Store, options: dict[str, Any], as_json: bool)
 def _train(
     task: Task, store: Store, options: dict[str, Any], sweep: list[str], log_to: list[str]
 ) -> None:
+    from .parallel import leads
     from .sweep import sweep as train_all
-    from .sweep import varied
+    from .sweep import table_lines, varied
     from .training import train as train_one
 
+    options = options | {"log_to": log_to, "announce": say}
     with step_bars() as bars:
         if sweep:
-            train_all(task, store, vary=varied(sweep), progress=bars, log_to=log_to, **options)
+            train_all(task, store, vary=varied(sweep), progress=bars, **options)
         else:
-            shown = bars(f"student {options['target']}")
-            train_one(task, store, progress=shown, log_to=log_to, announce=say, **options)
+            train_one(task, store, progress=bars(f"student {options['target']}"), **options)
+    if sweep and leads():
+        for line in table_lines(options["out"]):
+            say(line)

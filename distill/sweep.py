@@ -35,6 +35,7 @@ def sweep(
     vary: Mapping[str, Sequence[Any]],
     progress: Callable[[str], Progress] | None = None,
     log_to: Sequence[str] = (),
+    announce: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Path:
     """Train a student with every combination of the values in `vary`; the best becomes `out`.
@@ -51,6 +52,8 @@ def sweep(
             f"a sweep is decided by validation rows, and task {task.name} has no teacher's answer "
             "to its split validation"
         )
+    if announce:
+        announce(base.choice.line)
     trials = {_name(changes): _changed(base, changes) for changes in combinations(vary)}
     settings = {name: value for name, value in base.settings.items() if name not in vary}
     settings["sweep"] = {name: list(values) for name, values in vary.items()}
@@ -65,6 +68,23 @@ def sweep(
             _keep(folder, list(trials)[best], list(trials.values())[best], table, settings)
     remember_training(store, folder, _kept_settings(folder), base.lesson.taught.rows)
     return folder
+
+
+def table_lines(folder: Path) -> list[str]:
+    """The table of the sweep whose best student is in the folder, one line a trial."""
+    told = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
+    measured = ("agreement", "validation_loss", "steps", "seconds")
+    lines = [f"decided by {told['decided_by']}:"]
+    for trial in told["trials"]:
+        changes = {name: value for name, value in trial.items() if name not in measured}
+        agreed, loss = trial["agreement"], trial["validation_loss"]
+        lines.append(
+            f"  {', '.join(f'{name} {value}' for name, value in changes.items())}: "
+            f"agreement {'unknown' if agreed is None else f'{100 * agreed:.1f} %'}, "
+            f"validation loss {'unknown' if loss is None else f'{loss:.4f}'}, "
+            f"{trial['steps']:,} steps{', kept' if _name(changes) == told['kept'] else ''}"
+        )
+    return lines
 
 
 def varied(texts: Iterable[str]) -> dict[str, list[Any]]:

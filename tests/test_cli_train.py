@@ -93,7 +93,12 @@ def test_a_recipe_from_a_file_with_a_field_changed_is_followed_and_said(run, tmp
 def test_a_sweep_leaves_one_student_and_its_table(run, tmp_path):
     status, out, error = run("--sweep", "learning_rate=1e-3,5e-4", "--epochs", "1")
     assert status == 0, error
-    assert out.splitlines()[-1] == "student runs/label"
+    said, decided, first, second, student = out.splitlines()
+    assert "fp32, NF4 base" in said
+    assert decided == "decided by agreement on 4 validation rows:"
+    assert first.startswith("  learning_rate 0.001: agreement ")
+    assert [line.endswith(", kept") for line in (first, second)].count(True) == 1
+    assert student == "student runs/label"
     told = json.loads((tmp_path / "runs" / "label" / "sweep.json").read_text())
     assert [trial["learning_rate"] for trial in told["trials"]] == [1e-3, 5e-4]
     card = (tmp_path / "runs" / "label" / "README.md").read_text()
