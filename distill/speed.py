@@ -15,12 +15,12 @@ _SCALED = (
     "output_multiplier",
     "lm_head_multiplier",
 )
-# Below this many parameters the base's weights in float32 are no matter of memory.
-SMALL = 20_000_000
+# Below this many parameters the base's weights take less than 1 GB, also in float32.
+SMALL = 200_000_000
 
 
 def written_out(model: Any) -> Any:
-    """A small quantised base on a CPU with its NF4 weights as the float32 numbers they stand for.
+    """A small quantised base on a CPU with its NF4 weights as the numbers that they stand for.
 
     bitsandbytes writes them out again in every pass, forward and backward, and multiplies with
     them: the results are the same bits. A large base, a base on a GPU, and one that several
