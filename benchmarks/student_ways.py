@@ -49,7 +49,7 @@ class Scripted:
         self._lengths = sorted({len(prompt) for prompt in scripts})
         self._read: dict[int, list[int]] = {}
         self._known: dict[int, tuple[int, bytes]] = {}
-        self._next: dict[bytes, int] = {}
+        self._nexts: dict[bytes, dict[int, int]] = {}
         self._opening: list[int] = []
 
     def feed(self, chunks: Sequence[Chunk]) -> Any:
@@ -57,8 +57,9 @@ class Scripted:
 
         states = self._inner.feed(chunks)
         said = [self._said(chunk) for chunk in chunks]
-        column = torch.tensor(said, dtype=torch.float32)[:, None]
-        return torch.cat([states.float(), column], dim=1)
+        with torch.inference_mode():
+            column = torch.tensor(said, dtype=states.dtype)[:, None]
+            return torch.cat([states, column], dim=1)
 
     def scores(self, states: Any, tokens: Sequence[int] | None = None) -> Any:
         import torch
@@ -68,7 +69,7 @@ class Scripted:
         places = said if tokens is None else [_place(tokens, token) for token in said]
         rows = [row for row, place in enumerate(places) if place >= 0]
         with torch.inference_mode():
-            logits[rows, [places[row] for row in rows]] = 1e4
+            logits[rows, [places[row] for row in rows]] = 60.0  # beyond any of these models' own
         return logits
 
     def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
@@ -98,21 +99,34 @@ class Scripted:
         read = self._read.setdefault(chunk.slot, [])
         if chunk.start < len(read):
             del read[chunk.start :]
-            if self._known.get(chunk.slot, (0, b""))[0] > chunk.start:
-                del self._known[chunk.slot]
+            self._known.pop(chunk.slot, None)
         read += chunk.tokens
         if chunk.slot not in self._known:
-            for length in self._lengths:
-                script = self._scripts.get(tuple(read[:length]))
-                if script is not None:
-                    self._known[chunk.slot] = (length, script)
-        length, script = self._known.get(chunk.slot, (0, b""))
-        if not script:
-            return -1
-        rest = script.removeprefix(self._tokens.text(read[length:]))
-        if rest not in self._next:
-            self._next[rest] = self._tokens.spelled(rest)[0] if rest else self._tokens.end
-        return self._next[rest]
+            lengths = [size for size in self._lengths if tuple(read[:size]) in self._scripts]
+            if not lengths:
+                return -1
+            script = self._scripts[tuple(read[: lengths[0]])]
+            if script not in self._nexts:
+                self._nexts[script] = self._by_place(script)
+            self._known[chunk.slot] = (len(self._tokens.text(read[lengths[0] :])), script)
+        else:
+            written, script = self._known[chunk.slot]
+            self._known[chunk.slot] = (written + len(self._tokens.text(chunk.tokens)), script)
+        written, script = self._known[chunk.slot]
+        known = self._nexts[script]
+        if written not in known:  # in the midst of a token that the whole text has
+            rest = script[written:]
+            known[written] = self._tokens.spelled(rest)[0] if rest else self._tokens.end
+        return known[written]
+
+    def _by_place(self, script: bytes) -> dict[int, int]:
+        """The token that begins at each byte of a script where one does."""
+        found: dict[int, int] = {}
+        place = 0
+        for token in self._tokens.spelled(script):
+            found[place] = token
+            place += len(self._tokens.text([token]))
+        return found
 
 
 def _place(tokens: Sequence[int], token: int) -> int:

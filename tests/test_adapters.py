@@ -45,7 +45,12 @@ def other(student: Path, folder: Path, seed: int) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_loaded() -> Any:
+    unload()
     yield
+    unload()
+
+
+def unload() -> None:
     for engine in list(engines._ENGINES.values()):
         engine.close()
     engines._ENGINES.clear()

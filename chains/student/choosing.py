@@ -57,17 +57,24 @@ class Chooser:
         """The best or a drawn token among all that the grammar allows."""
         import torch
 
-        logits = self._path.scores(states)
+        with torch.inference_mode():
+            yield from self._best(rows, self._path.scores(states))
+
+    def _best(self, rows: Sequence[Row], logits: Any) -> Iterator[Chosen]:
+        import torch
+
         allowed = torch.from_numpy(self._compiler.masks([row.matcher for row in rows]))
-        logits = logits.masked_fill(~allowed.to(logits.device), -math.inf)
-        tokens = logits.argmax(-1).tolist()
+        logits = logits.masked_fill_(~allowed.to(logits.device), -math.inf)
+        highest, best = logits.max(-1)
+        tokens = best.tolist()
         for index, row in enumerate(rows):
             if row.request.temperature > 0:
                 tokens[index] = row.sample(logits[index])
             if tokens[index] not in self._ends:
                 tokens[index] = row.guard(tokens[index])
         picked = torch.tensor(tokens, device=logits.device)[:, None]
-        shares = (logits.gather(1, picked)[:, 0] - logits.logsumexp(-1)).exp().tolist()
+        taken = logits.gather(1, picked)[:, 0] - highest
+        shares = (taken.exp() / logits.sub_(highest[:, None]).exp_().sum(-1)).tolist()
         yield from zip(rows, tokens, shares, strict=True)
 
     def _at_fork(

@@ -35,6 +35,16 @@ class Cursor:
         return self._inside
 
     @property
+    def valued(self) -> bool:
+        """Whether the open string, if any, is a value and no name."""
+        return self._next == "value"
+
+    @property
+    def escaped(self) -> bool:
+        """Whether the next character of a string is the other half of an escape."""
+        return self._escaped
+
+    @property
     def begun(self) -> bytes:
         """What is written of that value, its quote included; empty where it comes next."""
         return bytes(self._held) if self._inside or self._next == "scalar" else b""
@@ -50,8 +60,10 @@ class Cursor:
             self._held += piece[place : place + 1]
             self._escaped = False
             return place + 1
-        ends = [at for at in (piece.find(b'"', place), piece.find(b"\\", place)) if at >= 0]
-        end = min(ends, default=len(piece))
+        end = piece.find(b'"', place)
+        end = len(piece) if end < 0 else end
+        slash = piece.find(b"\\", place, end)
+        end = end if slash < 0 else slash
         self._held += piece[place : end + 1]
         if end == len(piece):
             return end

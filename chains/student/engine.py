@@ -152,8 +152,8 @@ class Engine:
         while not self._closed and not (self._heir is not None and not rows and not waiting):
             self._collect(waiting, idle=not rows)
             try:
-                self._admit(slots, waiting, rows)
-                self._leave(slots, rows)
+                if self._admit(slots, waiting, rows):
+                    self._leave(slots, rows)
                 if rows:
                     self._chooser.step(rows)
                 self._leave(slots, rows)
@@ -199,17 +199,18 @@ class Engine:
         self.path.clear()
         self._openings.forget()
 
-    def _admit(self, slots: Path, waiting: deque[Request], rows: list[Row]) -> None:
+    def _admit(self, slots: Path, waiting: deque[Request], rows: list[Row]) -> bool:
         """Start waiting rows, several at a time: each joining costs a call of its own."""
         for request in [request for request in waiting if request.dropped()]:
             waiting.remove(request)
         running, free = len(rows), self.max_batch - len(rows)
-        if rows and free < min(len(waiting), self.max_batch // 4):
-            return
+        if not waiting or (rows and free < min(len(waiting), self.max_batch // 4)):
+            return False
         while waiting and len(rows) < self.max_batch:
             request = waiting.popleft()
             rows.append(Row(request, len(rows), self._compiler))
         self._openings.begin(rows[running:], rows[:running])
+        return len(rows) > running
 
     def _leave(self, slots: Path, rows: list[Row]) -> None:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""

@@ -108,11 +108,15 @@ class Compiler:
 
     def closes(self, token: int) -> bool:
         """Whether the token begins by ending a string, a list, an object or a number."""
-        return self.text([token])[:1] in (b'"', b"]", b"}", b",")
+        return self._texts[token][:1] in (b'"', b"]", b"}", b",")
 
     def text(self, tokens: Sequence[int]) -> bytes:
         """What these tokens stand for; special tokens stand for nothing."""
         return b"".join(self._texts[token] for token in tokens)
+
+    def piece(self, token: int) -> bytes:
+        """What one token stands for."""
+        return self._texts[token]
 
     def spelled(self, text: bytes) -> list[int]:
         """The canonical tokens of a text: those that the tokenizer makes of it."""

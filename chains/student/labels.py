@@ -17,6 +17,7 @@ from .cursor import Cursor
 from .schema import alternatives, expanded
 
 Prefix = tuple[int, ...]
+_MARKS = frozenset(b'"\\')
 _MOST_CLASSES = 512  # beyond, a label is written like any other text
 
 
@@ -27,8 +28,8 @@ class Tokens(Protocol):
         """The canonical tokens of a text."""
         ...
 
-    def text(self, tokens: Sequence[int]) -> bytes:
-        """What tokens stand for."""
+    def piece(self, token: int) -> bytes:
+        """What a token stands for."""
         ...
 
 
@@ -136,7 +137,7 @@ class Labels:
             if covered >= needed:
                 break
             route.append(token)
-            covered += len(self._tokens.text([token]))
+            covered += len(self._tokens.piece(token))
         if not route or matcher.validate_tokens(route) != len(route):
             return None
         return tuple(route)
@@ -162,15 +163,21 @@ class Reader:
         self._labels = labels
         self._cursor = Cursor()
         self._visit: Visit | None = None
+        self._in_text = False  # within a text that is no label
 
     def took(self, token: int, piece: bytes) -> None:
         """The row has written `token`, which stands for `piece`."""
+        if self._in_text and not self._cursor.escaped and not _MARKS & set(piece):
+            return  # a text goes on, and its characters are nothing to a label
+        self._in_text = False
         self._cursor.feed(piece)
         if self._visit is not None:
             self._visit.tokens.append(token)
 
     def options(self, matcher: Any) -> tuple[int, ...]:
         """The tokens that lead to some class from here; none where no label is being written."""
+        if self._in_text:
+            return ()
         if self._visit is not None:
             options = self._visit.choice.following.get(tuple(self._visit.tokens))
             if options is not None:
@@ -196,6 +203,7 @@ class Reader:
                 cursor.feed(ahead)
         path = cursor.path
         if path is None or path not in self._labels.classes:
+            self._in_text = self._cursor.inside and self._cursor.valued
             return None
         begun = self._cursor.begun if cursor is self._cursor else b""
         if cursor is not self._cursor:

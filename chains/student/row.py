@@ -223,7 +223,7 @@ class Row:
                 )
             )
             return
-        pieces = tuple(self._compiler.text([token]) for token in self._tokens)
+        pieces = tuple(self._compiler.piece(token) for token in self._tokens)
         self._tell(b"" if self._followed else b"".join(pieces), last=True)
         self.request.succeed(
             Answer(
@@ -251,9 +251,9 @@ class Row:
         if self.matcher is not None:
             self.matcher.consume_token(token)
         if self._reader is not None:
-            self._reader.took(token, self._compiler.text([token]))
+            self._reader.took(token, self._compiler.piece(token))
         if self._followed:
-            self._tell(self._compiler.text([token]))
+            self._tell(self._compiler.piece(token))
 
     def _tell(self, piece: bytes, *, last: bool = False) -> None:
         try:
