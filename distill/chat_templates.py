@@ -54,7 +54,7 @@ def check_clock(tokenizer: Any, line: Lines) -> None:
             tokenizer,
             line.row.messages,
             prefix=line.prefix,
-            chat_template=_CLOCK.format(day) + tokenizer.chat_template,
+            chat_template=_CLOCK.format(day) + tokenizer.get_chat_template(),
         )
         for day in ("3 Feb 2001", "14 Nov 2034")
     )

@@ -99,5 +99,7 @@ def test_several_targets_learn_the_same_rows_in_one_command(run, tmp_path):
     assert len({fact["examples_sha256"] for fact in facts.values()}) == 1
     assert [facts[target]["rationales_apart"] for target in targets] == [0, 8, 8]
     assert facts["multitask"]["selection"] == {"rationale_share": 0.5}
+    told = {target: (tmp_path / "runs" / target / "README.md").read_text() for target in targets}
+    assert ['with "predict: " before' in text for text in told.values()] == [False, False, True]
     schemas = {json.dumps(card["answer_schema"]) for card in cards.values()}
     assert len(schemas) == 1
