@@ -38,11 +38,12 @@ def test_the_flops_are_those_that_torch_counts(gpu: Any) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     length, scored, rank = 96, 24, 16
-    model = LlamaForCausalLM(LlamaConfig(**TINY, attn_implementation="eager"))
+    eager: dict[str, Any] = {**TINY, "attn_implementation": "eager"}
+    model = LlamaForCausalLM(LlamaConfig(**eager))
     lora = LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, lora)
+    adapted: Any = get_peft_model(model, lora)
     adapted.get_input_embeddings().weight.requires_grad_(False)
-    inner = adapted.get_base_model()
+    inner: Any = adapted.get_base_model()
     with FlopCounterMode(display=False) as counter:
         hidden = inner.model(torch.randint(3, 2000, (1, length)), use_cache=False)[0]
         inner.lm_head(hidden[:, -scored:]).square().mean().backward()
