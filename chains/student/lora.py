@@ -98,6 +98,22 @@ class Deltas:
                 y[first:end].addmm_(x[first:end] @ down, up)
 
 
+def check_all_loaded(adapted: Any, folder: Path) -> None:
+    """peft only warns where a tensor has no place in the model; the bare base would serve."""
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(str(folder / "adapter_model.safetensors"), framework="pt") as tensors:
+        found = set(tensors.keys())
+    wanted = set(get_peft_model_state_dict(adapted))
+    if found != wanted:
+        odd = sorted(found ^ wanted)[0]
+        raise StudentError(
+            f"{folder}: its adapter does not fit its base: {len(found ^ wanted)} tensors are on "
+            f"one side only, such as {odd}; restore the adapter or train it again"
+        )
+
+
 def _joined(
     pairs: Sequence[tuple[Any, Any] | None], widths: Sequence[int]
 ) -> tuple[Any, Any] | None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from .card import CARD_FILE, StudentCard, StudentError, read_card
 from .hub import download, hub_card
+from .lora import check_all_loaded
+from .padding import pad_token
 from .quiet import quiet
 from .rendering import PLAIN_TEMPLATE, settled
 
 EMBEDDED = "embedded"
 ADAPTER_FILE = "adapter_model.safetensors"
-_PAD_NAMES = ("<pad>", "<|pad|>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>", "<unk>")
 
 
 @quiet()
@@ -92,7 +93,7 @@ def merged_model(folder: Path) -> tuple[Any, Any]:
         raise StudentError(
             f"{folder}: its adapter does not fit its base: {_line(error)}"
         ) from error
-    _check_all_loaded(adapted, folder)
+    check_all_loaded(adapted, folder)
     return _ready(adapted.merge_and_unload()), tokenizer
 
 
@@ -125,22 +126,6 @@ def _learnt_on(card: StudentCard) -> Any:
         card.base, revision=card.base_revision, quantised=quantised, eight_bit=eight_bit
     )
     return (model.dequantize() if quantised else model).float()
-
-
-def _check_all_loaded(adapted: Any, folder: Path) -> None:
-    """peft only warns where a tensor has no place in the model; the bare base would serve."""
-    from peft import get_peft_model_state_dict
-    from safetensors import safe_open
-
-    with safe_open(str(folder / ADAPTER_FILE), framework="pt") as tensors:
-        found = set(tensors.keys())
-    wanted = set(get_peft_model_state_dict(adapted))
-    if found != wanted:
-        odd = sorted(found ^ wanted)[0]
-        raise StudentError(
-            f"{folder}: its adapter does not fit its base: {len(found ^ wanted)} tensors are on "
-            f"one side only, such as {odd}; restore the adapter or train it again"
-        )
 
 
 @quiet()
@@ -215,7 +200,7 @@ def load_tokenizer(folder: Path, name: str) -> Any:
     if isinstance(tokenizer.chat_template, str) and not (folder / CARD_FILE).is_file():
         tokenizer.chat_template = settled(tokenizer.chat_template)  # a run folder keeps its own
     if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):
-        tokenizer.pad_token = _pad_token(tokenizer)
+        tokenizer.pad_token = pad_token(tokenizer)
     return tokenizer
 
 
@@ -282,16 +267,6 @@ def _ready(model: Any) -> Any:
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     model = model.to(device=device, dtype=_dtype()).eval()
     return model.requires_grad_(False)
-
-
-def _pad_token(tokenizer: Any) -> str:
-    vocabulary = tokenizer.get_vocab()
-    reserved = [name for name in vocabulary if "reserved" in name and name.startswith("<")]
-    first = tokenizer.convert_ids_to_tokens(0)
-    for name in (*_PAD_NAMES, *sorted(reserved), tokenizer.bos_token, first):
-        if name in vocabulary and name != tokenizer.eos_token:
-            return str(name)
-    raise StudentError("the tokenizer has no token to pad with; use another base")
 
 
 def _is_path(base: str) -> bool:
