@@ -2,7 +2,7 @@
 # TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
 
 export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STRATEGY SHOTS PLAN SMOKE MAX_USD
-export MAX_OUTPUT_TOKENS STUDENT TARGET RUN SEED PYTHON
+export MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PYTHON
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
@@ -34,10 +34,10 @@ distill: $(READY)  ## a teacher labels rows (TASK= DATA= STORE= TEACHER= STRATEG
 		$${PLAN:+--plan} $${SMOKE:+--smoke "$$SMOKE"} $${MAX_USD:+--max-usd "$$MAX_USD"} \
 		$${MAX_OUTPUT_TOKENS:+--max-output-tokens "$$MAX_OUTPUT_TOKENS"}
 
-train: $(READY)  ## QLoRA on what the store holds (TASK= STORE= STUDENT= TARGET= RUN= SEED=)
+train: $(READY)  ## QLoRA on what the store holds (TASK= STORE= STUDENT= TARGET= RECIPE= RUN= SEED=)
 	@$(UNDERSTUDY) train $${TASK:+--task "$$TASK"} $${STORE:+--store "$$STORE"} \
 		$${STUDENT:+--student "$$STUDENT"} $${TARGET:+--target "$$TARGET"} \
-		$${RUN:+--out "$$RUN"} $${SEED:+--seed "$$SEED"}
+		$${RECIPE:+--recipe "$$RECIPE"} $${RUN:+--out "$$RUN"} $${SEED:+--seed "$$SEED"}
 
 # RUN is one folder, or several with spaces between them.
 evaluate: $(READY)  ## everybody answers the held-out rows (TASK= STORE= RUN="runs/a runs/b" STUDENT=)

@@ -74,6 +74,10 @@ def test_a_server_under_mixed_load_crosses_no_answers():
     assert (figures["errors"], figures["crossed"]) == (0, 0)
 
 
+def test_a_training_that_is_killed_ends_with_the_same_weights():
+    assert last_line("benchmarks.train_kill") == {"kills": 2, "identical": 2}
+
+
 def test_a_store_keeps_up_with_sqlite3_itself():
     figures = last_line("benchmarks.store")
     keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]
