@@ -78,6 +78,12 @@ def test_a_training_that_is_killed_ends_with_the_same_weights():
     assert last_line("benchmarks.train_kill") == {"kills": 2, "identical": 2}
 
 
+def test_the_preflight_refuses_every_planted_fault_and_nothing_sound():
+    data = ["--data", str(RECORDED)] if RECORDED.is_dir() else []
+    figures = last_line("benchmarks.preflight", *data)
+    assert figures == {"planted": 24, "refused": 24, "false_alarms": 0}
+
+
 def test_a_store_keeps_up_with_sqlite3_itself():
     figures = last_line("benchmarks.store")
     keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]
