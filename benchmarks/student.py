@@ -76,11 +76,12 @@ class Sizes:
     student: int
     batched: int
     single: int
+    rounds: int = 2
 
 
-ROUNDS = 2
+TURNS = 14
 SIZES = {"tiny": Sizes(192, 64, 16), "smol": Sizes(32, 16, 1)}
-QUICK = {"tiny": Sizes(32, 16, 2), "smol": Sizes(16, 16, 1)}
+QUICK = {"tiny": Sizes(32, 16, 2, 1), "smol": Sizes(16, 16, 1, 1)}
 
 
 def main() -> None:
@@ -142,7 +143,7 @@ def compared(base: str, target: Target, sizes: Sizes) -> tuple[dict[str, float],
     notebook.invoke(prompts[0][-40:])
     answers = ours.batch(rows[:2])
     spent = dict.fromkeys(ways, 0.0)
-    for _ in range(ROUNDS):
+    for _ in range(sizes.rounds):
         for way, (work, _) in ways.items():
             start = time.process_time()
             found = work()
@@ -151,7 +152,7 @@ def compared(base: str, target: Target, sizes: Sizes) -> tuple[dict[str, float],
     assert [compact(answer) for answer in answers] == texts
     student.close()
     share = sum(map(_valid, answers)) / len(answers)
-    return {way: ROUNDS * count / spent[way] for way, (_, count) in ways.items()}, share
+    return {way: sizes.rounds * count / spent[way] for way, (_, count) in ways.items()}, share
 
 
 def scripted(
@@ -202,7 +203,7 @@ def confidence_overhead(base: str, count: int) -> float:
     rows, texts = rows_and_targets("label", count)
     student = scripted(base, rows, texts)
     spent: dict[bool, list[float]] = {True: [], False: []}
-    for turn in range(14):
+    for turn in range(TURNS):
         asked = student.model_copy(update={"confidence": turn % 2 == 0})
         ours = LONG | asked.with_structured_output(task.json_schema("label"))
         start = time.process_time()

@@ -85,8 +85,6 @@ class Scripted:
     def copy(self, source: int, target: int, length: int) -> None:
         self._read[target] = self._read[source][:length]
         self._known.pop(target, None)
-        if source in self._known:
-            self._known[target] = self._known[source]
         self._inner.copy(source, target, length)
 
     def clear(self) -> None:

@@ -135,6 +135,39 @@ def test_the_fast_path_has_the_logits_of_the_general_one(kind: str) -> None:
             read[chunk.slot] += len(chunk.tokens)
 
 
+@pytest.mark.parametrize("kind", ["Llama", "Qwen3"])
+def test_rows_that_share_more_or_less_of_an_opening_have_the_logits_of_the_whole(kind: str) -> None:
+    import torch
+
+    model = tiny(kind)
+    fast, general = path_for(model), Slots(model)
+    start, *rows = prompts(5)
+    shared = [len(start), 20, 0, len(start), 7]
+    texts = [start[:size] + row for size, row in zip(shared, [*rows, rows[0]], strict=True)]
+    for path in (fast, general):
+        path.open(start)
+        for slot, size in enumerate(shared):
+            if size:
+                path.share([slot], size)
+    read = list(shared)
+    for _ in range(6):
+        chunks = [
+            Chunk(slot, read[slot], text[read[slot] : read[slot] + 1 + 7 * (slot % 2)])
+            for slot, text in enumerate(texts)
+            if read[slot] < len(text)
+        ]
+        found = fast.scores(fast.feed(chunks))
+        torch.testing.assert_close(found, general.feed(chunks), atol=1e-4, rtol=1e-4)
+        for chunk, logits in zip(chunks, found, strict=True):
+            read[chunk.slot] += len(chunk.tokens)
+            with torch.inference_mode():
+                whole = model(torch.tensor([texts[chunk.slot][: read[chunk.slot]]])).logits[0, -1]
+            torch.testing.assert_close(logits, whole, atol=1e-3, rtol=1e-3)
+    fast.copy(1, 7, read[1])
+    moved = fast.scores(fast.feed([Chunk(7, read[1], [5]), Chunk(1, read[1], [5])]))
+    torch.testing.assert_close(moved[0], moved[1], atol=1e-5, rtol=1e-5)
+
+
 def test_the_fast_path_keeps_no_second_copy_of_the_weights() -> None:
     model = tiny("Llama")
     path: Any = path_for(model)
