@@ -66,5 +66,6 @@ def row_of(example: Example) -> str:
 def teacher(url: str, *, model: str = MODEL, **options: Any) -> BaseChatModel:
     """LangChain's own client of an OpenAI-compatible server, pointed at `url`."""
     from langchain_openai import ChatOpenAI
+    from pydantic import SecretStr
 
-    return ChatOpenAI(model=model, base_url=url, api_key=KEY, **options)
+    return ChatOpenAI(model=model, base_url=url, api_key=SecretStr(KEY), **options)

@@ -17,10 +17,11 @@ from ..store.flags import set_flags
 from ..store.reviews import corrections
 from ..store.rows import Example, Flag, Record
 from ..store.store import Store
-from .dataset import SETTLED_BY_REVIEW, Pairs, corrected
+from .dataset import SETTLED_BY_REVIEW, corrected
 from .duplicates import clusters, exact_duplicates, near_duplicates, plain, plain_text
 from .evaluation import teaching_run
 from .rationales import copies, strays
+from .selection import Pairs
 from .suspects import suspects
 
 RARE = 0.2  # a class is rare below this part of an even share of the rows
