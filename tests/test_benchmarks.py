@@ -84,6 +84,14 @@ def test_the_preflight_refuses_every_planted_fault_and_nothing_sound():
     assert figures == {"planted": 24, "refused": 24, "false_alarms": 0}
 
 
+def test_our_training_is_faster_than_the_notebooks_and_two_processes_learn_the_same():
+    figures = last_line("benchmarks.train")
+    speed = ["tiny_x", "tiny_same_dtype_x", "smol_x"]
+    assert list(figures) == [*speed, "notebook_exact", "default_exact", "ddp_max_loss_diff"]
+    assert figures["tiny_same_dtype_x"] > 1 < figures["smol_x"]
+    assert figures["ddp_max_loss_diff"] <= 1e-3
+
+
 def test_a_store_keeps_up_with_sqlite3_itself():
     figures = last_line("benchmarks.store")
     keys = ["ingest_share", "commit_share", "worst_query_p95_ms", "report_totals_s"]
