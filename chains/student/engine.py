@@ -20,7 +20,6 @@ from .paths import path_for
 from .row import Answer, Request, Row, token_limit
 
 _IDLE = 5.0  # seconds without a row after which the memory of its slots is given back
-_LOOK = 0.05  # seconds between two looks for rows that nobody waits for any longer
 _WAIT = 0.003  # seconds that the first request of an idle engine waits for company
 
 
@@ -51,7 +50,6 @@ class Engine:
         self._arriving: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
         self._heir: Engine | None = None
-        self._looked = 0.0
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
         self._thread.start()
 
@@ -216,10 +214,7 @@ class Engine:
 
     def _leave(self, slots: Path, rows: list[Row]) -> None:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""
-        now = time.monotonic()
-        look = now > self._looked + _LOOK
-        self._looked = now if look else self._looked
-        for row in [row for row in rows if row.finish or (look and row.request.dropped())]:
+        for row in [row for row in rows if row.finish or row.dropped()]:
             rows.remove(row)
             if not row.request.future.done():
                 row.resolve()

@@ -124,7 +124,16 @@ class Row:
         labels = request.grammar.labels if request.grammar is not None else None
         self._reader = Reader(labels) if labels is not None and labels.classes else None
         self.options: tuple[int, ...] = ()
+        self._gone = False
+        request.future.add_done_callback(self._ended)
         self._force()
+
+    def dropped(self) -> bool:
+        """Whether nobody waits for it any longer; asked at every token, so the answer is cheap."""
+        return self._gone or (self.request.deadline is not None and self.request.dropped())
+
+    def _ended(self, _: object) -> None:
+        self._gone = True
 
     @property
     def left(self) -> int:
