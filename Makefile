@@ -6,7 +6,7 @@ export MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PYTHON
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
-PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
+PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist loadfile
 PYTEST_ARGS ?=
 
 .PHONY: help setup demo distill train evaluate report serve test types check base clean

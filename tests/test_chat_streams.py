@@ -150,7 +150,7 @@ def test_of_64_tasks_the_32_that_are_cancelled_are_not_written(base: ChatStudent
             asyncio.create_task(base.ainvoke(f"frase {i}", max_tokens=200, temperature=1.5))
             for i in range(64)
         ]
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
         for job in jobs[::2]:
             job.cancel()
         done = await asyncio.gather(*jobs, return_exceptions=True)

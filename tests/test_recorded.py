@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from understudy.chains.task import Task
 from understudy.distill.importing import Placing, import_examples, import_recordings, import_rows
 from understudy.distill.recorded import record_labels
+from understudy.distill.redaction import without_keys
 from understudy.distill.stories import print_story
 from understudy.store import Example, Store, StoreError, example_id
 from understudy.store.export import export_run
@@ -22,7 +23,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NAMED = TEXT.filter(lambda t: t.strip() and "\0" not in t)
 COUNT = st.none() | st.integers(0, 2**40)
 ANSWERED = {"answer": st.just({"mood": "Medo", "urgent": True}), "reasoning": NAMED}
-FAILED = {"answer": st.none(), "error": NAMED, "reasoning": st.none() | NAMED}
+FAILED = {
+    "answer": st.none(),
+    "error": NAMED.filter(lambda t: without_keys(t) == t),
+    "reasoning": st.none() | NAMED,
+}
 REST: dict[str, Any] = {
     "split": st.sampled_from(["train", "test", "wild"]),
     "gold": st.none() | st.just({"mood": "Neutro"}),

@@ -476,7 +476,7 @@ def test_a_server_that_is_gone_is_said(visit, serve, store):
     page = visit(server)
     page.route("**/api/**", lambda route: route.fulfill(status=200, body="no json"))
     press(page, "a")
-    assert "server does not answer" in page.locator("#error").text_content()
+    page.locator("#error", has_text="server does not answer").wait_for()
     page.unroute("**/api/**")
     press(page, "a")
     assert page.locator("#count").text_content() == "1 of 2 done"
