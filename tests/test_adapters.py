@@ -216,3 +216,17 @@ def test_two_folders_with_the_same_adapter_come_and_go_on_their_own(
     two.close()
 
     assert one.invoke("Frase: hoje").content == expected
+
+
+def test_an_adapter_that_was_cut_off_is_one_error_beside_a_sound_one(
+    tiny_student: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(tiny_student, folder)
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    sound = ChatStudent(model=str(tiny_student))
+    assert sound.invoke("oi").content
+    with pytest.raises(StudentError, match="adapter"):
+        ChatStudent(model=str(folder)).invoke("oi")
+    assert sound.invoke("oi").content

@@ -37,6 +37,7 @@ def read_pairs(folder: Path) -> Pairs:
 
     Raises StudentError unless the adapter in this run folder is plain LoRA on a decoder's layers.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     config = json.loads((folder / "adapter_config.json").read_bytes())
@@ -45,7 +46,10 @@ def read_pairs(folder: Path) -> Pairs:
         raise StudentError(f"{folder}: its adapter has {more or 'a form'} that cannot be shared")
     rank = int(config["r"])
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    tensors = load_file(str(folder / "adapter_model.safetensors"))
+    try:
+        tensors = load_file(str(folder / "adapter_model.safetensors"))
+    except (OSError, SafetensorError) as error:
+        raise StudentError(f"{folder}: its adapter cannot be read: {error}") from error
     found: dict[Place, tuple[Any, Any]] = {}
     for name, down in tensors.items():
         before, _, part = name.removesuffix(".lora_A.weight").partition(".layers.")
@@ -54,7 +58,9 @@ def read_pairs(folder: Path) -> Pairs:
             continue
         if not name.endswith(".lora_A.weight") or not index.isdigit():
             raise StudentError(f"{folder}: its adapter changes {name}, which cannot be shared")
-        up = tensors[f"{before}.layers.{part}.lora_B.weight"]
+        up = tensors.get(f"{before}.layers.{part}.lora_B.weight")
+        if up is None:
+            raise StudentError(f"{folder}: its adapter has one half of {name}")
         pair = down.float().T.contiguous(), (up.float() * scale).T.contiguous()
         found[int(index), module] = pair
     return found
