@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import shutil
@@ -32,10 +33,10 @@ from .run_folder import (
 )
 from .training_curves import write_curves
 from .watching import (
+    NothingLeft,
     Progress,
     Watch,
     make_watcher,
-    patience_ended,
     save_student,
     saving_on_interrupt,
 )
@@ -204,15 +205,14 @@ def _train(
         if hasattr(trainer.model, "peft_config"):
             adapter = trainer.model.peft_config["default"]
             adapter.base_model_name_or_path = base_name(course.base)
-        if not (checkpoint and patience_ended(folder, course.recipe.patience)):
-            with saving_on_interrupt(watcher):
-                steps_or_advice(
-                    trainer,
-                    lesson.encoded,
-                    course.recipe.at_once,
-                    checkpoint=checkpoint,
-                    folder=folder,
-                )
+        with saving_on_interrupt(watcher), contextlib.suppress(NothingLeft):
+            steps_or_advice(
+                trainer,
+                lesson.encoded,
+                course.recipe.at_once,
+                checkpoint=checkpoint,
+                folder=folder,
+            )
         weights = gathered(trainer)
         return _keep(trainer.model, tokenizer, course, folder, weights) if leads() else None
 

@@ -54,6 +54,10 @@ class Watch:
     checkpoint_minutes: float = math.inf
 
 
+class NothingLeft(Exception):
+    """The checkpoint that a training goes on from was its last; its weights are loaded."""
+
+
 class Watcher:
     """A trainer's callback that logs every step as a JSON line and stops at NaN.
 
@@ -73,6 +77,12 @@ class Watcher:
         self.processor = time.process_time() - self.watch.spent.get("cpu_seconds", 0.0)
         self.saved = time.monotonic()
         self.recent = [(time.monotonic(), int(state.num_input_tokens_seen))]
+        # transformers would take one more step, where an epoch was not gone through.
+        over = state.global_step >= state.max_steps
+        if state.global_step and agreed(
+            over or patience_ended(self.watch.folder, self.watch.patience)
+        ):
+            raise NothingLeft
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         logs = kwargs.get("logs") or {}

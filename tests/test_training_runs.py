@@ -154,6 +154,29 @@ def test_a_student_tuned_in_full_without_its_weights_is_one_line(tune):
         _ = ChatStudent(model=str(folder)).sha256
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 1.5},
+        {"epochs": 8, "learning_rate": 0.5, "changes": {"patience": 1, "keep": "last"}},
+    ],
+    ids=["a part of an epoch", "stopped early"],
+)
+def test_a_training_cut_after_its_last_checkpoint_ends_bit_for_bit_the_same(
+    tune, tmp_path, options
+):
+    whole = tune("whole", **options)
+
+    cut = tmp_path / "cut"
+    in_the_way = cut / "adapter_model.safetensors"
+    with pytest.raises(TrainingError, match="cut cannot be written"):
+        tune("cut", progress=lambda *_: in_the_way.mkdir(exist_ok=True), **options)
+    in_the_way.rmdir()
+    tune("cut", progress=lambda *_: pytest.fail("it trained again"), **options)
+    assert losses_of(cut) == losses_of(whole)
+    assert adapter_of(cut) == adapter_of(whole)
+
+
 @pytest.mark.parametrize("order", ["random", "length"])
 def test_a_training_taken_up_within_an_epoch_ends_bit_for_bit_the_same(tune, tmp_path, order):
     changes: dict[str, Any] = {"order": order, "keep": "best"}
