@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..chains.student.card import CARD_FILE, read_card
+from ..chains.student.weights import base_folder
 from ..chains.task import Task
 from ..store.store import Store
+from .blocks import check_adapters
 from .cards import MODEL_CARD, remember_training, write_cards
 from .course import Course, set_course
 from .hardware import choose, found
@@ -106,6 +108,8 @@ def combinations(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 def _changed(course: Course, changes: Mapping[str, Any]) -> Course:
     recipe = recipe_of(course.recipe, parameters=course.shape.parameters, changes=changes)
+    if recipe.adapted != course.recipe.adapted:
+        check_adapters(base_folder(course.base), recipe.adapted)
     longest = course.lesson.preflight.longest
     choice = choose(found(), recipe, shape=course.shape, longest=longest)
     return dataclasses.replace(course, recipe=recipe, choice=choice)

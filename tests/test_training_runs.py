@@ -352,6 +352,15 @@ def test_a_sweep_keeps_what_agrees_most_and_its_whole_table(tiny_task, store, ti
     assert [training.folder for training in trainings(store)] == [str(out)]
 
 
+def test_a_sweep_over_modules_is_checked_as_each_of_its_trainings_would_be(
+    tiny_task, store, tiny_base, tmp_path
+):
+    vary = {"modules": ["q_proj", "k_proj"]}
+    with pytest.raises(TrainingError, match=r"kinds of block get no adapter, such as .*mlp"):
+        sweep(tiny_task, store, out=tmp_path / "run", base=str(tiny_base), vary=vary)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_sweep_without_validation_rows_is_one_line(tiny_task, store, tiny_base, tmp_path):
     with Store(":memory:") as bare:
         bare.start_run(store.run("t1"))
