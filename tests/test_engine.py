@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -173,6 +174,52 @@ def test_a_row_that_cannot_be_answered_fails_alone(engine: Engine) -> None:
     Feeling.model_validate_json(good.result(60).text)
 
 
+def test_options_that_no_row_can_have_are_refused_and_nobody_else_fails(engine: Engine) -> None:
+    good = engine.submit(prompts(1)[0], schema=SCHEMA)
+    bad: list[tuple[str, dict[str, Any]]] = [
+        ("seed", {"temperature": 1.0, "seed": 2**70}),
+        ("seed", {"temperature": 1.0, "seed": "x"}),
+        ("temperature", {"temperature": "hot"}),
+        ("temperature", {"temperature": float("nan")}),
+        ("temperature", {"temperature": float("inf")}),
+        ("temperature", {"temperature": -1.0}),
+    ]
+    for name, options in bad:
+        with pytest.raises(StudentError, match=name):
+            engine.submit([7], schema=SCHEMA, **options)
+    with pytest.raises(StudentError, match="token 1000000"):
+        engine.submit([7, 10**6], schema=SCHEMA)
+
+    Feeling.model_validate_json(good.result(60).text)
+
+
+@pytest.mark.parametrize("temperature", [1e-45, 1e-40, 1e-20])
+def test_the_lowest_temperatures_are_greedy(engine: Engine, temperature: float) -> None:
+    for prompt in prompts(6):
+        greedy = engine.submit(prompt, schema=SCHEMA).result(60)
+        cold = engine.submit(prompt, schema=SCHEMA, temperature=temperature, seed=1).result(60)
+        assert cold.text == greedy.text
+
+
+def test_a_row_that_is_submitted_while_another_engine_takes_over_is_answered(
+    loaded: tuple[Any, Any],
+) -> None:
+    old, new = Engine(*loaded, max_batch=4), Engine(*loaded, max_batch=4)
+    answers: list[Future[Answer]] = []
+    with old._compiler._lock:  # a schema is being compiled
+        asking = threading.Thread(target=lambda: answers.append(old.submit([5], schema=SCHEMA)))
+        asking.start()
+        while not asking.is_alive():
+            pass
+        time.sleep(0.05)
+        old.hand_over(new)
+        old._thread.join(10)
+    asking.join(60)
+
+    Feeling.model_validate_json(answers[0].result(60).text)
+    new.close()
+
+
 def test_free_text_ends_at_its_limit(engine: Engine) -> None:
     answer = engine.submit(prompts(1)[0], max_tokens=7).result(60)
 
@@ -210,9 +257,11 @@ def test_a_failure_of_the_model_reaches_its_rows_and_the_engine_lives_on(
     loaded: tuple[Any, Any],
 ) -> None:
     engine = Engine(*loaded, max_batch=4)
-    broken = engine.submit([5, 10**6], schema=SCHEMA)  # no such token
+    path: Any = engine.path
+    whole, path._embed = path._embed, path._embed[:3]  # weights that are not all there
 
     with pytest.raises(IndexError):
-        broken.result(60)
+        engine.submit([5, 6], schema=SCHEMA).result(60)
+    path._embed = whole
     json.loads(engine.submit([5, 6], schema=SCHEMA).result(60).text)
     engine.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import random
 import threading
@@ -40,6 +41,7 @@ class Engine:
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
         self._model = model
         self._end_tokens = _end_tokens(model, tokenizer)
+        self._known = int(model.get_input_embeddings().weight.shape[0])
         self._compiler = Compiler(
             tokenizer,
             vocabulary=model.get_output_embeddings().weight.shape[0],
@@ -50,6 +52,8 @@ class Engine:
         self._arriving: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
         self._closed = False
         self._heir: Engine | None = None
+        self._handing = threading.Lock()
+        self._handed_over = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
         self._thread.start()
 
@@ -84,23 +88,18 @@ class Engine:
         at once. To cancel the future ends the row, also while it is being written. `confidence` has
         the probability of every class looked up; the text is the same without.
 
-        Raises StudentError at once where the prompt does not fit the context, `max_tokens` is too
-        small for any answer of the schema, or the schema cannot be enforced.
+        Raises StudentError at once where the prompt does not fit the context or the vocabulary,
+        `max_tokens` is too small for any answer of the schema, `temperature` or `seed` is none that
+        a row can have, or the schema cannot be enforced.
         """
-        if self._heir is not None:
-            return self._heir.submit(
-                prompt,
-                schema=schema,
-                stop=stop,
-                timeout=timeout,
-                on_text=on_text,
-                confidence=confidence,
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=seed,
-            )
         if self._closed:
             raise StudentError("this student is closed; load it again")
+        _check_choosing(temperature, seed)
+        if prompt and max(prompt) >= self._known:  # it would fail all the rows of its batch
+            raise StudentError(
+                f"the prompt holds token {max(prompt)}, and this model knows {self._known} tokens; "
+                "leave out what its tokenizer takes for a special token"
+            )
         grammar = self._compiler.compile(schema) if schema is not None else None
         limit = token_limit(grammar, asked=max_tokens, read=len(prompt), context=self.context)
         request = Request(
@@ -115,10 +114,19 @@ class Engine:
             confidence=confidence,
             adapter=adapter,
         )
-        self._arriving.put(request)
-        if not self._thread.is_alive():  # it ended while this was written
-            request.fail(StudentError("this student was closed; load it again"))
+        self.take(request)
         return request.future
+
+    def take(self, request: Request) -> None:
+        """Queue a request, at the engine that has taken over if one has."""
+        with self._handing:
+            heir = self._heir
+            if heir is None:
+                self._arriving.put(request)
+        if heir is not None:
+            heir.take(request)
+        elif not self._thread.is_alive():  # it ended while this was written
+            request.fail(StudentError("this student was closed; load it again"))
 
     def close(self) -> None:
         """Stop the thread and let the model go; rows that are not finished fail."""
@@ -142,14 +150,15 @@ class Engine:
 
     def hand_over(self, to: Engine) -> None:
         """Send later requests to another engine; this one ends after its last."""
-        self._heir = to
-        self._arriving.put(None)
+        with self._handing:
+            self._heir = to
+            self._arriving.put(None)
 
     def _work(self) -> None:
         slots = self.path
         rows: list[Row] = []
         waiting: deque[Request] = deque()
-        while not self._closed and not (self._heir is not None and not rows and not waiting):
+        while not self._closed and (rows or waiting or not self._handed_over):
             self._collect(waiting, idle=not rows)
             try:
                 if self._admit(slots, waiting, rows):
@@ -181,6 +190,7 @@ class Engine:
             except queue.Empty:
                 return
             if request is None:
+                self._handed_over = self._heir is not None
                 return
             if isinstance(request, Request):
                 waiting.append(request)
@@ -225,6 +235,14 @@ class Engine:
                 target = free.pop()
                 slots.copy(row.slot, target, row.read)
                 row.slot = target
+
+
+def _check_choosing(temperature: Any, seed: Any) -> None:
+    """Raise StudentError for what would fail, as its tokens are drawn, a row and its batch."""
+    if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
+        raise StudentError(f"temperature {temperature!r} is no number from 0 on; 0 is greedy")
+    if seed is not None and not (isinstance(seed, int) and -(2**63) <= seed < 2**64):
+        raise StudentError(f"seed {seed!r} is no whole number of 64 bits; give another")
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

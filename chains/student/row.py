@@ -16,6 +16,7 @@ from .written import Written
 # A row about to reach its limit closes strings and lists this many tokens early, so that what comes
 # after them (as a rule the labels) is still the model's own choice.
 _SLACK = 16
+_COLDEST = 1e-6  # as good as greedy; what is divided by less is soon infinite
 _FREE_TEXT = 256  # max_tokens of an answer without a schema
 
 
@@ -176,7 +177,8 @@ class Row:
             self._generator = torch.Generator().manual_seed(self.request.seed)
         noise = torch.rand(scores.shape, generator=self._generator).clamp_min(1e-20)
         gumbel = -(-noise.log()).log()
-        return int((scores.cpu() / self.request.temperature + gumbel).argmax())
+        heat = max(self.request.temperature, _COLDEST)
+        return int((scores.cpu() / heat + gumbel).argmax())
 
     def guard(self, token: int) -> int:
         """`token`, or one that leads out of the answer where nothing is left for `token`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from .lora import Deltas, read_pairs
 from .packed import Packed
 from .paths import path_for
 from .quiet import quiet
-from .row import Answer
+from .row import Answer, Request
 from .slots import Slots
 from .weights import bare_base, load_tokenizer
 
@@ -39,6 +40,10 @@ class Seat(Engine):
     def submit(self, prompt: Sequence[int], **options: Any) -> Future[Answer]:
         """As Engine has it."""
         return self._base.engine.submit(prompt, **{**options, "adapter": self._name})
+
+    def take(self, request: Request) -> None:
+        """As Engine has it."""
+        self._base.engine.take(replace(request, adapter=self._name))
 
     def close(self) -> None:
         """Leave; the last one closes the engine."""
