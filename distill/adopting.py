@@ -181,8 +181,12 @@ def _check_modules(config: Mapping[str, Any], folder: Path) -> None:
 def _losses(folder: Path, base: str, encoded: Sequence[Encoded]) -> dict[str, float]:
     """The adapter's mean loss on the completions of a few rows, by the form of its base."""
     import torch
-    from peft import PeftModel
+    from safetensors import SafetensorError
 
+    with quiet():
+        from peft import PeftModel  # it loads bitsandbytes, which tells of what it lacks
+
+    misfits = (OSError, RuntimeError, SafetensorError, TypeError, ValueError, KeyError)
     losses = {}
     for name, quantised in (("nf4", True), ("as it comes", False)):
         with quiet(), torch.inference_mode():
@@ -190,7 +194,7 @@ def _losses(folder: Path, base: str, encoded: Sequence[Encoded]) -> dict[str, fl
             model = model.dequantize() if quantised else model
             try:
                 model = PeftModel.from_pretrained(model.float(), str(folder)).eval()
-            except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
+            except misfits as error:
                 line = str(error).strip().splitlines()[0][:200]
                 raise TrainingError(
                     f"{folder}: its adapter does not fit its base: {line}"

@@ -95,14 +95,21 @@ def merge(
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
     """A folder beside `out` that becomes `out` when the block ends well, else is deleted."""
+    from safetensors import SafetensorError
+
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         yield part
         if out.is_dir():
             out.rmdir()  # empty, as was checked
         part.replace(out)
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise StudentError(
+            f"{out} cannot be written: {why}; free space or give another folder"
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -150,6 +150,20 @@ def test_a_difference_above_the_bound_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_line_and_leaves_no_half_model(
+    tiny_student: Path, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource")  # not on Windows
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(StudentError, match=r"plain cannot be written: .*; free space"):
+            merge(tiny_student, tmp_path / "plain")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_in_the_way_of_a_merge_stays(tiny_student: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.doc").write_text("years of work")
@@ -233,6 +247,16 @@ def test_an_adapter_that_cannot_serve_is_refused_and_gets_no_card(
         adopt(tiny_task, store, elsewhere, target="reason_label", quantised=True)
     assert "\n" not in str(caught.value)
     assert len(list(elsewhere.iterdir())) == 2
+
+
+@pytest.mark.parametrize("quantised", [None, True])
+def test_an_adapter_that_cannot_be_read_is_one_line(
+    store: Store, tiny_task: Task, elsewhere: Path, tiny_base: Path, quantised: bool | None
+) -> None:
+    (elsewhere / "adapter_model.safetensors").write_text("rubbish")
+    with pytest.raises((TrainingError, StudentError), match="its adapter does not fit its base"):
+        adopt(tiny_task, store, elsewhere, base=str(tiny_base), quantised=quantised)
+    assert not (elsewhere / "understudy.json").exists()
 
 
 def test_a_pickled_adapter_is_never_opened(store: Store, tiny_task: Task, elsewhere: Path) -> None:
