@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -251,6 +253,22 @@ def test_closing_fails_what_waits_and_ends_the_thread(loaded: tuple[Any, Any]) -
     assert any("closed" in str(future.exception()) for future in futures)
     with pytest.raises(StudentError, match="closed"):
         engine.submit([5])
+
+
+def test_a_process_may_end_while_rows_are_written(tiny_base: Path) -> None:
+    code = f"""
+import time
+from understudy.chains.student.engine import Engine
+from understudy.chains.student.weights import untuned_model
+engine = Engine(*untuned_model({str(tiny_base)!r}), max_batch=64)
+futures = [engine.submit([5 + row] * 500, max_tokens=400) for row in range(64)]
+while not engine.calls:
+    time.sleep(0.01)
+assert not any(future.done() for future in futures)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_failure_of_the_model_reaches_its_rows_and_the_engine_lives_on(

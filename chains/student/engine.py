@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import queue
 import random
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -20,6 +22,8 @@ from .opening import Openings
 from .paths import path_for
 from .row import Answer, Request, Row, token_limit
 
+_LIVE: weakref.WeakSet[Engine] = weakref.WeakSet()
+_LAST_STEP = 30.0  # seconds that the model's running call may take when the process ends
 _IDLE = 5.0  # seconds without a row after which the memory of its slots is given back
 _WAIT = 0.003  # seconds that the first request of an idle engine waits for company
 
@@ -55,6 +59,7 @@ class Engine:
         self._handing = threading.Lock()
         self._handed_over = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="student-engine")
+        _LIVE.add(self)
         self._thread.start()
 
     @property
@@ -128,10 +133,14 @@ class Engine:
         elif not self._thread.is_alive():  # it ended while this was written
             request.fail(StudentError("this student was closed; load it again"))
 
-    def close(self) -> None:
-        """Stop the thread and let the model go; rows that are not finished fail."""
+    def stop(self) -> None:
+        """Have the thread end after its running step; rows that are not finished fail."""
         self._closed = True
         self._arriving.put(None)
+
+    def close(self) -> None:
+        """Stop the thread, wait for its end, and let the model go."""
+        self.stop()
         self._thread.join(timeout=60)
         self._model = None
 
@@ -235,6 +244,17 @@ class Engine:
                 target = free.pop()
                 slots.copy(row.slot, target, row.read)
                 row.slot = target
+
+
+@atexit.register
+def _end_threads() -> None:
+    """A thread within the model while the interpreter ends brings the whole process down."""
+    engines = list(_LIVE)
+    for engine in engines:
+        engine.stop()
+    until = time.monotonic() + _LAST_STEP
+    for engine in engines:
+        engine._thread.join(max(0.0, until - time.monotonic()))
 
 
 def _check_choosing(temperature: Any, seed: Any) -> None:
