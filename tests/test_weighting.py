@@ -109,11 +109,12 @@ def test_the_loss_is_that_of_each_task_by_its_weight(trainer_of, encoded_of, alp
     assert trainer.evaluate()["eval_loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
-def test_accumulated_batches_step_as_one_batch_does(trainer_of, encoded_of):
+@pytest.mark.parametrize(("batch", "accumulated"), [(2, 4), (3, 3)])  # 3, 3 and 2 sequences
+def test_accumulated_batches_step_as_one_batch_does(trainer_of, encoded_of, batch, accumulated):
     import torch
 
     whole = trained(trainer_of(encoded_of(0.5), batch=8))
-    parts = trained(trainer_of(encoded_of(0.5), batch=2, accumulated=4))
+    parts = trained(trainer_of(encoded_of(0.5), batch=batch, accumulated=accumulated))
     assert whole.keys() == parts.keys()
     assert all(torch.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
 
