@@ -87,7 +87,8 @@ def rendered(tokenizer: Any, merged: list[dict[str, str]], **variables: Any) -> 
     try:
         return str(tokenizer.apply_chat_template(merged, tokenize=False, **variables))
     except Exception as error:
-        if type(error).__name__ != "TemplateError":  # jinja2's: not a dependency of this room
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        if "TemplateError" not in kinds:  # jinja2's: not a dependency of this room
             raise
         roles = ", ".join(said["role"] for said in merged)
         raise StudentError(f"the chat template refuses the roles {roles}: {error}") from error
