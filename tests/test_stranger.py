@@ -40,7 +40,7 @@ def coded(folder: Path, mark: Path) -> None:
     """Code, and settings that point at it."""
     for name in ("tokenization_evil", "modeling_evil", "configuration_evil"):
         (folder / f"{name}.py").write_text(f"open({str(mark)!r}, 'w')\n", encoding="utf-8")
-    mapped = {
+    mapped: dict[str, dict[str, Any]] = {
         "tokenizer_config.json": {
             "tokenizer_class": "Evil",
             "auto_map": {"AutoTokenizer": ["tokenization_evil.Evil", "tokenization_evil.Evil"]},
