@@ -133,7 +133,7 @@ def _asked(card: StudentCard) -> list[str]:
 
 def _table(card: StudentCard) -> dict[str, Any]:
     facts = card.training
-    losses = facts["validation_losses"]
+    loss = _validation_loss(facts)
     left_out = sum(facts["left_out"].values())
     return {
         "base": f"{card.base} (sha256 {card.base_sha256[:16]})",
@@ -145,12 +145,21 @@ def _table(card: StudentCard) -> dict[str, Any]:
         f"{facts['batch_size']}, {facts['seed']}",
         "training loss, first and last step": f"{facts['first_loss']:.4f}, "
         f"{facts['last_loss']:.4f}",
-        "validation loss": f"{losses[-1]:.4f} ({facts['validation_rows']} rows)"
-        if losses
+        "validation loss": f"{loss:.4f} ({facts['validation_rows']} rows)"
+        if loss is not None
         else "not measured: no validation rows",
         **_agreement(facts),
         "trained in": f"{facts['seconds']:.0f} s on {facts['device']}",
     }
+
+
+def _validation_loss(facts: Mapping[str, Any]) -> float | None:
+    """That of the adapter which was kept: the first that agreed most, or the last."""
+    losses, agreed = facts["validation_losses"], facts.get("validation_agreements", ())
+    if facts.get("best_step") is None:
+        return losses[-1] if losses else None
+    known = [(one, -place) for place, one in enumerate(agreed) if one is not None]
+    return float(losses[-max(known)[1]])
 
 
 def _recipe(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -81,6 +81,9 @@ def test_the_adapter_that_agreed_most_is_kept_and_looking_changes_nothing(tune, 
     first_best = checks[agreements.index(max(agreements))]["step"]
     assert facts["best_step"] == first_best
     assert facts["validation_agreements"] == agreements
+    assert first_best < checks[-1]["step"]
+    kept_loss = next(check["loss"] for check in checks if check["step"] == first_best)
+    assert f"| validation loss | {kept_loss:.4f} (4 rows) |" in (best / "README.md").read_text()
     assert answers(tiny_task, best)
     assert not (best / "checkpoints").exists()
     assert read_card(last).training["best_step"] is None
