@@ -128,8 +128,9 @@ def _finished(folder: Path, document: Mapping[str, Any]) -> bool:
                 f"{folder} is not empty and not a run folder; give a new one as out"
             )
         return False
-    finished = (folder / CARD_FILE).is_file()
-    if finished or last_checkpoint(folder):
+    told = (folder / CARD_FILE).is_file()
+    finished = told and any(folder.glob("*.safetensors"))  # else somebody took its weights away
+    if told or last_checkpoint(folder):
         _check_same(folder, found["settings"], document["settings"])
     if not finished and last_checkpoint(folder):
         _check_same(folder, found.get("chosen", {}), document["chosen"])
@@ -162,6 +163,7 @@ def _document(folder: Path) -> dict[str, Any] | None:
 
 def _make_ready(folder: Path, document: Mapping[str, Any]) -> None:
     """Write the settings down and delete what a killed training left half-written."""
+    (folder / CARD_FILE).unlink(missing_ok=True)  # written last: it says that all is there
     for checkpoint in _checkpoints(folder):
         if not (checkpoint / COMPLETE).is_file():
             shutil.rmtree(checkpoint)

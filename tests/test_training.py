@@ -191,6 +191,15 @@ def test_a_finished_student_is_returned_without_a_step(tune):
     assert (folder / "adapter_model.safetensors").stat().st_mtime_ns == stamp
 
 
+def test_a_student_whose_weights_are_gone_is_trained_again(tune):
+    folder = tune()
+    weights = adapter_of(folder)
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(TrainingError, match="holds a student with seed 0, not 1"):
+        tune(seed=1)
+    assert adapter_of(tune()) == weights
+
+
 def test_a_folder_with_another_student_is_left_alone(tune, store, tiny_task):
     tune()
     with pytest.raises(TrainingError, match="holds a student with seed 0, not 1; give another out"):
