@@ -53,7 +53,8 @@ def adopt(
 
     The adapter must be LoRA in safetensors with linear target modules that the base has; `base`
     None takes the one its config names. The task's rows pass the same preflight as for a training,
-    with the folder's own tokenizer where it has one. peft does not keep whether the base was
+    with the folder's own tokenizer where it has one; which blocks the adapter reaches is taken as
+    it is (many adapt q_proj and v_proj alone). peft does not keep whether the base was
     quantised: `quantised` None takes the form of the base, NF4 or as it comes, on which the adapter
     has the lower loss on a few of those rows. Returns the card's facts, in which `unknown` names
     what nobody here can know. Nothing of the folder is changed or executed.

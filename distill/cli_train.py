@@ -147,6 +147,7 @@ def train(
     }
     with open_store(store, create=False) as opened, stoppable():
         loaded = load_task(task)
+        _check(loaded, opened, options, targets[1:])
         for name in targets:
             options |= {"target": name, "out": _folder(out, name, several=len(targets) > 1)}
             if preflight_only:
@@ -157,6 +158,14 @@ def train(
                 _train(loaded, opened, options, sweep or [], log_to or [])
                 if leads():
                     say(f"student {options['out']}")
+
+
+def _check(task: Task, store: Store, options: dict[str, Any], targets: list[Any]) -> None:
+    """Say what is wrong with these targets before the first one is trained."""
+    from .course import set_course
+
+    for target in targets:
+        set_course(task, store, **options, target=target)
 
 
 def _folder(out: Path | None, target: str, *, several: bool) -> Path:

@@ -219,7 +219,10 @@ def patience_ended(folder: Path, patience: int | None) -> bool:
     """
     lines = read_lines(folder / VALIDATION_FILE)
     measured = all(line["agreement"] is not None for line in lines)
-    goods = [line["agreement"] if measured else -(line["loss"] or math.inf) for line in lines]
+    goods = [
+        line["agreement"] if measured else -(math.inf if line["loss"] is None else line["loss"])
+        for line in lines
+    ]
     if patience is None or len(goods) <= patience:
         return False
     return max(goods[-patience:]) <= max(goods[:-patience])

@@ -6,6 +6,7 @@ import datetime
 import enum
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, field_validator
 from pydantic.v1 import BaseModel as OldModel
 from pydantic.v1 import Field as OldField
 from typing_extensions import TypedDict
@@ -158,3 +159,46 @@ def test_a_strict_class_reads_json_as_it_is_written(base: ChatStudent) -> None:
     for method in METHODS:
         answer: Any = base.with_structured_output(Strict, method=method, strict=True).invoke("oi")
         assert isinstance(answer.day, datetime.date)
+
+
+class Priced(BaseModel):
+    price: Decimal
+
+
+class Linked(BaseModel):
+    link: HttpUrl
+
+
+class Zoned(BaseModel):
+    at: AwareDatetime
+
+
+class Basket(BaseModel):
+    count: int
+    items: list[Priced]
+
+
+class Plain(BaseModel):
+    """Refers to itself, and every rule of it is in its JSON schema."""
+
+    day: datetime.date
+    share: float
+    more: Plain | None = None
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        (Priced, "the field price cannot be enforced: decimal has rules"),
+        (Linked, "the field link cannot be enforced: url has rules"),
+        (Zoned, "the field at cannot be enforced: datetime of some times only"),
+        (Basket, "the field items.price cannot be enforced: decimal"),
+    ],
+)
+def test_a_type_whose_rules_pydantic_keeps_to_itself_is_refused_when_bound(
+    schema: type[BaseModel], told: str
+) -> None:
+    student = ChatStudent(model="embedded")
+    with pytest.raises(StudentError, match=told):
+        student.with_structured_output(schema)
+    assert student.with_structured_output(Plain)

@@ -10,6 +10,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from .card import StudentError
+from .kinds import unheld
 
 Tool = dict[str, Any]
 
@@ -25,8 +26,15 @@ def whole_schema(schema: Any) -> dict[str, Any]:
     """The JSON schema of a class, or of what LangChain takes for one.
 
     LangChain fills references in, and a class that refers to itself then allows anything there.
+    Raises StudentError for a class with a type whose rules no JSON schema carries.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel):
+        if found := unheld(schema):
+            path, kind, way_out = found
+            raise StudentError(
+                f"{schema.__name__}: the field {path} cannot be enforced: {kind} has rules that no "
+                f"JSON schema carries; write {way_out}"
+            )
         return schema.model_json_schema()
     return convert_to_json_schema(schema)
 
