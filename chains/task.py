@@ -143,7 +143,7 @@ class Task:
         """
         try:
             reasons = isinstance(data, Mapping) and self.reasoning in data
-            model = self._model(reasons)
+            model = self.answer_model(reasons)
             # As JSON: a strict schema then takes a date or a class as it is written there.
             answer = model.model_validate_json(json.dumps(data))
         except ValidationError as error:
@@ -195,7 +195,8 @@ class Task:
         skip = {self.reasoning} if self.reasoning else set()
         return leaf_fields(self.schema, skip=skip)
 
-    def _model(self, reasons: bool) -> type[BaseModel]:
+    def answer_model(self, reasons: bool) -> type[BaseModel]:
+        """The schema's class; without `reasons` one of its own kind whose reasoning may lack."""
         if reasons or not self.reasoning:
             return self.schema
         return self._silent_schema

@@ -67,6 +67,10 @@ def evaluate(
         str | None, typer.Option(help="the untuned base to show beside; default: the students' own")
     ] = None,
     no_base: Annotated[bool, typer.Option("--no-base", help="leave the untuned base out")] = False,
+    notebook: Annotated[
+        Path | None,
+        typer.Option(help="a student to serve as the notebook does, too: HuggingFacePipeline"),
+    ] = None,
     split: SplitsOption = None,
     limit: LimitOption = None,
     backup_to: BackupOption = None,
@@ -89,6 +93,7 @@ def evaluate(
             opened,
             students=students,
             base=None if no_base else student or base_of(students),
+            notebook=notebook,
             splits=split,
             limit=limit,
             progress=progress,

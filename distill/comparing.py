@@ -9,7 +9,7 @@ from ..store.rows import Example, Record, Run, Score, fingerprint
 from ..store.store import Store
 from .ceiling import self_agreement
 from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
-from .runs import is_repeat, now, versions
+from .runs import NOTEBOOK, is_repeat, now, versions
 from .scoring import PartPair, difference_in_points, paired_parts, split_result
 from .training_curves import trained_curves
 
@@ -113,7 +113,8 @@ def _newest_systems(store: Store, task: Task) -> list[Run]:
     for run in store.runs(task=task.name):
         if is_repeat(run):
             continue
-        if run.answers == task.answers and any(r.answer for r in store.records(run.id)):
+        answered = (record.answer for record in store.iter_records(run.id))
+        if run.answers == task.answers and (run.name == NOTEBOOK or any(answered)):
             newest.setdefault((run.role, run.name), run)
     roles = ("teacher", "student", "baseline", "base")
     return sorted(
@@ -248,6 +249,13 @@ _TAUGHT = {
 }
 
 
+_BASELINES = {
+    "tfidf": "TF-IDF of words and characters with logistic regression, on the same labels",
+    "majority": "always the most frequent label of the teacher",
+    NOTEBOOK: "a student as the course's notebook serves it: HuggingFacePipeline, not held to JSON",
+}
+
+
 def _description(run: Run) -> str:
     descriptions = {
         "teacher": "the teacher: its labels are what the others learn from",
@@ -255,11 +263,8 @@ def _description(run: Run) -> str:
         if run.target in _TAUGHT
         else f"a student of the target {run.target}",
         "base": "the base model before training, told the teacher's words, held to the schema",
-        "baseline": "TF-IDF of words and characters with logistic regression, on the same labels"
-        if run.name == "tfidf"
-        else "always the most frequent label of the teacher",
     }
-    return descriptions[run.role]
+    return descriptions.get(run.role) or _BASELINES[run.name]
 
 
 def _toy_base(systems: Sequence[Run]) -> list[str]:

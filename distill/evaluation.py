@@ -17,6 +17,7 @@ from .comparing import compare, held_out
 from .dataset import lesson_pairs
 from .limits import LabellingError
 from .loop import Progress, Rows, run_chain
+from .notebook import notebook_chain, notebook_run
 from .results import Report
 from .runs import describe_run, is_repeat, start
 
@@ -31,14 +32,17 @@ def evaluate(
     *,
     students: Sequence[Path | str] = (),
     base: str | None = None,
+    notebook: Path | None = None,
     splits: Sequence[str] | None = None,
     limit: int | None = None,
     progress: Callable[[str], Progress | None] | None = None,
 ) -> Report:
     """Run the students, the untuned base and the baselines on the held-out splits, and compare.
 
-    The baselines learn from the teacher's labels in split `train`. What a system has answered
-    before is not asked again. `progress` is called with a system's name and returns its callback.
+    The baselines learn from the teacher's labels in split `train`; `notebook` is the run folder of
+    a student that is served as the course's notebook does, too, held to no schema. What a system
+    has answered before is not asked again. `progress` is called with a system's name and returns
+    its callback.
     Raises LabellingError, StudentError, StoreError.
     """
     local = list(
@@ -64,6 +68,9 @@ def evaluate(
 
     for run, chain in _baselines(task, store, teacher):
         answer(run, chain, 1)
+    asked = notebook_run(task, notebook) if notebook is not None else None
+    if notebook is not None and asked is not None and rows.count(store, asked):
+        answer(asked, notebook_chain(task, notebook), 1)
     for run, chain, model in local:
         try:
             if rows.count(store, run):

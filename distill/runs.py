@@ -19,6 +19,7 @@ from ..store.store import Store
 
 ZERO_SHOT = "zero_shot"
 REPEAT = "repeat"
+NOTEBOOK = "notebook"  # the system whose valid share is the figure, be it 0
 RECORDED = "recorded"  # the strategy of answers from elsewhere: their words are not known
 
 
