@@ -55,7 +55,7 @@ def evaluate(
     if not any(found.get(name) for name in names):
         raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
 
-    def answer(run: Run, chain: AnswerChain, concurrency: int) -> None:
+    def answer(run: Run, chain: AnswerChain, concurrency: int, gives_up: bool = True) -> None:
         run_chain(
             chain,
             task,
@@ -63,6 +63,7 @@ def evaluate(
             start(task, store, run),
             rows,
             concurrency=concurrency,
+            gives_up=gives_up,
             progress=progress(run.name) if progress else None,
         )
 
@@ -70,7 +71,7 @@ def evaluate(
         answer(run, chain, 1)
     asked = notebook_run(task, notebook) if notebook is not None else None
     if notebook is not None and asked is not None and rows.count(store, asked):
-        answer(asked, notebook_chain(task, notebook), 1)
+        answer(asked, notebook_chain(task, notebook), 1, gives_up=False)
     for run, chain, model in local:
         try:
             if rows.count(store, run):

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import LLMResult
 
 from ..store.statements import UNREPORTED
 from .budget import Allowance
@@ -44,10 +44,11 @@ class CallLedger(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         for generations in response.generations:
             for generation in generations[:1]:
-                if isinstance(generation, ChatGeneration) and isinstance(
-                    generation.message, AIMessage
-                ):
-                    self.replies.append(generation.message)
+                message = getattr(generation, "message", None)
+                if isinstance(message, AIMessage):
+                    self.replies.append(message)
+                elif message is None:  # a plain text model's
+                    self.replies.append(AIMessage(generation.text))
 
     @contextmanager
     def call(self) -> Iterator[None]:

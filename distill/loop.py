@@ -69,18 +69,29 @@ def run_chain(
     rows: Rows = Rows(),
     *,
     concurrency: int = 8,
+    gives_up: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Answer the rows that `run` has not answered yet; each record is stored as it arrives.
 
     A failed row is a record and the run goes on; after NOTHING_IN_A_ROW rows in a row for which the
-    model gave nothing at all, or FAILURES_IN_A_ROW without a valid answer, LabellingError says why.
+    model gave nothing at all, or FAILURES_IN_A_ROW without a valid answer, LabellingError says why
+    (not where `gives_up` is False: a system whose failures are what is to be measured).
 
     On Ctrl-C no new row is asked and the rows in flight, which are paid for, are still stored; a
     second Ctrl-C drops them.
     """
     run_coroutine(
-        answer_rows(chain, task, store, run, rows, concurrency=concurrency, progress=progress)
+        answer_rows(
+            chain,
+            task,
+            store,
+            run,
+            rows,
+            concurrency=concurrency,
+            gives_up=gives_up,
+            progress=progress,
+        )
     )
 
 
@@ -94,11 +105,12 @@ async def answer_rows(
     caller: Caller | None = None,
     config: RunnableConfig | None = None,
     concurrency: int = 8,
+    gives_up: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """`run_chain` inside an event loop; `caller` governs the chain's models where it is given."""
     loop = _Loop(chain, task, store, run, total=rows.count(store, run), progress=progress)
-    loop.caller, loop.config = caller, config or {}
+    loop.caller, loop.config, loop.gives_up = caller, config or {}, gives_up
     if caller:
         caller.ended = lambda: loop.stopped is not None
     await loop.answer_all(rows.pending(store, run), concurrency=concurrency)
@@ -174,6 +186,7 @@ class _Loop:
 
     caller: Caller | None = None
     config: RunnableConfig
+    gives_up = True
 
     def __init__(
         self,
@@ -263,6 +276,8 @@ class _Loop:
         self.nothing_in_a_row = self.nothing_in_a_row + 1 if nothing else 0
         if self.progress:
             self.progress(self.done, self.total, record)
+        if not self.gives_up:
+            return
         if self.nothing_in_a_row >= NOTHING_IN_A_ROW:
             self._stop(f"gave nothing for {NOTHING_IN_A_ROW} rows in a row", record, "run again")
         elif self.failures_in_a_row >= FAILURES_IN_A_ROW:

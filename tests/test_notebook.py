@@ -27,7 +27,7 @@ def test_what_the_notebook_parses_is_what_the_student_answers(
 def test_its_share_of_valid_answers_is_in_the_report(tiny_task: Task, tiny_student: Path) -> None:
     with Store(":memory:") as store:
         for split in ("train", "test"):
-            rows = [{"sentence": f"{split} {number}"} for number in range(4)]
+            rows = [{"sentence": f"{split} {number}"} for number in range(30)]
             answer = {"answer": {"mood": "Medo", "urgent": False}, "reasoning": "x"}
             record_labels(tiny_task, store, [(_example(tiny_task, r, split), answer) for r in rows],
                           model="m")  # fmt: skip
@@ -36,8 +36,8 @@ def test_its_share_of_valid_answers_is_in_the_report(tiny_task: Task, tiny_stude
         (run,) = [run for run in store.runs(tiny_task.name) if run.name == "notebook"]
         records = store.records(run.id)
     system = next(one for one in report.systems if one.name == "notebook")
-    assert system.splits["test"].rows == len(records) == 4
-    assert system.splits["test"].valid.value == sum(r.answer is not None for r in records) / 4
+    assert system.splits["test"].rows == len(records) == 30
+    assert system.splits["test"].valid.value == sum(r.answer is not None for r in records) / 30
     assert [one.name for one in again.systems] == [one.name for one in report.systems]
     assert "HuggingFacePipeline" in system.description
 
