@@ -39,13 +39,30 @@ def agent(
         raise TaskError("the strategy agent needs: pip install 'understudy[teachers]'")
     if not tools or max_calls < 1:
         raise TaskError("the strategy agent needs tools=[...] and max_calls of 1 or more")
+    formed = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
+    names = {one.name for one in formed}
+
+    def start(said: PromptValue) -> dict[str, Any]:
+        return {"messages": said.to_messages()}
+
+    def end(state: dict[str, Any]) -> Thought:
+        return _thought(task, state, names, max_calls)
+
+    work = _work(task, model, formed, max_calls)
+    chain = task.prompt | RunnableLambda(start) | work | RunnableLambda(end, name="thought")
+    return chain.with_types(input_type=dict[str, Any], output_type=Thought)
+
+
+def _work(
+    task: Task, model: BaseChatModel, tools: Sequence[BaseTool], max_calls: int
+) -> Runnable[Any, Any]:
+    """LangChain's graph, its limit on steps given with each call: one that is bound gets lost."""
     from langchain.agents import create_agent
     from langchain.agents.middleware import ModelCallLimitMiddleware
 
-    formed = [one if isinstance(one, BaseTool) else tool(one) for one in tools]
     graph: Runnable[Any, Any] = create_agent(
         model,
-        formed,
+        tools,
         response_format=task.schema,
         middleware=[
             ModelCallLimitMiddleware(run_limit=max_calls, exit_behavior="end"),
@@ -54,25 +71,13 @@ def agent(
     )
     steps = 8 * max_calls + 16  # more steps of the graph than so many calls can take
 
-    def start(said: PromptValue) -> dict[str, Any]:
-        return {"messages": said.to_messages()}
+    def run(said: dict[str, Any], config: RunnableConfig) -> Any:
+        return graph.invoke(said, {**config, "recursion_limit": steps})
 
-    def run(said: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        state: dict[str, Any] = graph.invoke(said, {**config, "recursion_limit": steps})
-        return state
+    async def arun(said: dict[str, Any], config: RunnableConfig) -> Any:
+        return await graph.ainvoke(said, {**config, "recursion_limit": steps})
 
-    async def arun(said: dict[str, Any], config: RunnableConfig) -> dict[str, Any]:
-        state: dict[str, Any] = await graph.ainvoke(said, {**config, "recursion_limit": steps})
-        return state
-
-    names = {one.name for one in formed}
-
-    def end(state: dict[str, Any]) -> Thought:
-        return _thought(task, state, names, max_calls)
-
-    work: Runnable[Any, Any] = RunnableLambda(run, afunc=arun, name="work")
-    chain = task.prompt | RunnableLambda(start) | work | RunnableLambda(end, name="thought")
-    return chain.with_types(input_type=dict[str, Any], output_type=Thought)
+    return RunnableLambda(run, afunc=arun, name="work")
 
 
 def _naming_the_tool() -> Any:

@@ -119,7 +119,8 @@ def _check_budget(
         name = model_name(model)
         if limits.max_usd is not None and price is None:
             raise LabellingError(
-                f"max_usd needs a price, and that of {name} is unknown; give one in prices.toml"
+                f"max_usd needs a price, and that of {name} is unknown; "
+                "give one in prices.toml, or prices="
             )
         free = price is not None and price.worst(0, 1_000_000) == 0
         wanted = (limits.max_usd is not None and not free) or limits.max_tokens is not None
