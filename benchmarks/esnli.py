@@ -24,7 +24,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.chains.task import Task
-from understudy.distill.results import Report
+from understudy.distill.evaluation.results import Report
 from understudy.store import example_id
 
 

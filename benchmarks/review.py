@@ -28,7 +28,7 @@ from typing import Any
 
 from understudy.chains.task import value_at
 from understudy.distill.curation import curate
-from understudy.distill.evaluation import evaluate
+from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.labelling import label
 from understudy.distill.recorded import record_labels
 from understudy.distill.review_queue import review_queue

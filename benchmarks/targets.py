@@ -23,7 +23,7 @@ from typing import Any
 
 from understudy.chains.student.card import read_card
 from understudy.chains.task import TARGETS
-from understudy.distill.evaluation import evaluate
+from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.labelling import label
 from understudy.distill.training import train
 from understudy.examples.news.generate import news_rows

@@ -6,19 +6,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .evaluation import evaluate
+    from .evaluation.systems import evaluate
     from .labelling import label
     from .recorded import record_labels
-    from .reporting import report
+    from .reporting.pages import report
     from .training import train
 
 __all__ = ["evaluate", "label", "record_labels", "report", "train"]
 
 _ROOMS = {
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.systems",
     "label": "labelling",
     "record_labels": "recorded",
-    "report": "reporting",
+    "report": "reporting.pages",
     "train": "training",
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..chains.task import Target, Task
 from ..store.rows import Example, Record
-from .metrics import part_scores
+from .evaluation.metrics import part_scores
 
 Pairs = Sequence[tuple[Example, Record]]
 

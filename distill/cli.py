@@ -78,7 +78,7 @@ def evaluate(
 ) -> None:
     """Students, untuned base and baselines answer the held-out rows; prints who got what right."""
     from ..chains.loading import load_task
-    from .evaluation import evaluate as evaluate_all
+    from .evaluation.systems import evaluate as evaluate_all
 
     with (
         open_store(store, create=False) as opened,
@@ -113,7 +113,7 @@ def report(
 ) -> None:
     """Everybody side by side, from the store: one HTML file, the same as Markdown and JSON."""
     from ..chains.loading import load_task
-    from .reporting import report as write
+    from .reporting.pages import report as write
 
     with open_store(store, create=False) as opened:
         page = write(load_task(task), opened, out, splits=split)

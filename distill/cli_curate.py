@@ -93,7 +93,7 @@ def _print_rules(store: Store, task: Task) -> None:
 def _say_what_teaches(store: Store, task: Task) -> None:
     from .curation import class_counts
     from .dataset import lesson_pairs
-    from .evaluation import teaching_run
+    from .evaluation.systems import teaching_run
 
     run = teaching_run(store, task).id
     pairs, left_out = lesson_pairs(store, task, run, split="train")

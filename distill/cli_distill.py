@@ -168,7 +168,7 @@ def _run(job: Job, store: Store, say: Say) -> Outcome:
 
 def _run_again(job: Job, store: Store, first: Outcome, say: Say) -> Outcome:
     """Ask the same rows once more, and say how far the teacher agrees with itself."""
-    from .ceiling import self_agreement
+    from .evaluation.ceiling import self_agreement
     from .jobs import carry_out, once_more
 
     say(first.told(str(store.path)))

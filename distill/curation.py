@@ -19,7 +19,7 @@ from ..store.rows import Example, Flag, Record
 from ..store.store import Store
 from .dataset import SETTLED_BY_REVIEW, corrected
 from .duplicates import clusters, exact_duplicates, near_duplicates, plain, plain_text
-from .evaluation import teaching_run
+from .evaluation.systems import teaching_run
 from .rationales import copies, strays
 from .selection import Pairs
 from .suspects import suspects

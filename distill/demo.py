@@ -20,10 +20,10 @@ from ..chains.task import Target, Task
 from ..chains.teachers import load_teacher
 from ..store.rows import Run
 from ..store.store import Store
+from .evaluation.results import Report
 from .importing import import_examples
 from .labelling import label
 from .limits import LabellingError
-from .results import Report
 from .runs import teacher_run
 
 TASK = "understudy.examples.news.task:task"
@@ -58,8 +58,8 @@ def run_demo(
     Raises LabellingError where the folder is somebody else's or another seed's, TrainingError where
     a training fails.
     """
-    from .evaluation import evaluate
-    from .reporting import write_report
+    from .evaluation.systems import evaluate
+    from .reporting.pages import write_report
 
     start = time.perf_counter()
     resumed = _claim(folder, seed)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..store.rows import Example, Record, Score
     from ..store.totals import RunTotals
+    from .evaluation.results import Report
     from .failures import Failure
     from .lesson import Lesson
-    from .results import Report
 
 
 def print_table(report: Report) -> None:

@@ -14,7 +14,7 @@ from ..store.flags import flags
 from ..store.reviews import corrections
 from ..store.rows import Example, Flag, Record
 from ..store.store import Store
-from .evaluation import teaching_run
+from .evaluation.systems import teaching_run
 
 UNSURE = 0.7  # a student's confidence below which it is called low
 SUSPECTED = "suspected_label_error"

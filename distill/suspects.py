@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..chains.task import Task, value_at
-from .baselines import Pairs, label_groups, text_classifier, text_for
+from .evaluation.baselines import Pairs, label_groups, text_classifier, text_for
 
 FOLDS = 5
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..store.provenance import trainings
 from ..store.store import Store
-from .curves import drawn, thinned
-from .results import Curves
+from .evaluation.results import Curves
+from .reporting.curves import drawn, thinned
 from .run_folder import LOG_FILE, VALIDATION_FILE, read_lines
 
 CURVES_FILE = "training_curves.svg"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from understudy.distill.results import (
+from understudy.distill.evaluation.results import (
     Difference,
     Disagreement,
     LabelResult,

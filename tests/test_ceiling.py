@@ -11,11 +11,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
-from understudy.distill.ceiling import repeat_of, self_agreement
-from understudy.distill.comparing import compare
-from understudy.distill.evaluation import teaching_run
+from understudy.distill.evaluation.ceiling import repeat_of, self_agreement
+from understudy.distill.evaluation.comparing import compare
+from understudy.distill.evaluation.systems import teaching_run
 from understudy.distill.labelling import label
-from understudy.distill.tables import split_table
+from understudy.distill.reporting.tables import split_table
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id
 

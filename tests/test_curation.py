@@ -20,7 +20,7 @@ from understudy.distill.cli_curate import curate_
 from understudy.distill.curation import RULES, class_counts, curate
 from understudy.distill.dataset import lesson_pairs, lesson_rows
 from understudy.distill.duplicates import SIMILAR, exact_duplicates, near_duplicates
-from understudy.distill.evaluation import evaluate
+from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.limits import LabellingError
 from understudy.distill.rationales import copies, strays
 from understudy.distill.suspects import confident_errors, suspects

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from understudy.chains import StudentError
-from understudy.distill.baselines import majority_chain, tfidf_chain
-from understudy.distill.comparing import compare, held_out
-from understudy.distill.evaluation import evaluate, teaching_run
+from understudy.distill.evaluation.baselines import majority_chain, tfidf_chain
+from understudy.distill.evaluation.comparing import compare, held_out
+from understudy.distill.evaluation.scoring import split_result
+from understudy.distill.evaluation.systems import evaluate, teaching_run
 from understudy.distill.labelling import label
 from understudy.distill.limits import LabellingError
 from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run
-from understudy.distill.scoring import split_result
 from understudy.examples.news.generate import news_rows
 from understudy.examples.news.task import task as news
 from understudy.examples.news.task import teacher

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.distill.metrics import (
+from understudy.distill.evaluation.metrics import (
     clustered_share,
     label_result,
     paired_points,

@@ -7,8 +7,8 @@ from pathlib import Path
 from understudy.chains.answer import answer_chain
 from understudy.chains.student import ChatStudent
 from understudy.chains.task import Task
-from understudy.distill.evaluation import evaluate
-from understudy.distill.notebook import notebook_chain
+from understudy.distill.evaluation.notebook import notebook_chain
+from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.recorded import record_labels
 from understudy.store import Example, Store, example_id
 

@@ -16,7 +16,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.prompts import ChatPromptTemplate
 
 from understudy.chains import Task
-from understudy.distill.evaluation import evaluate
+from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.labelling import label
 from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run, start

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from understudy.distill.reporting import write_report
+from understudy.distill.reporting.pages import write_report
 
 pytestmark = pytest.mark.browser
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from understudy.chains.task import Task
-from understudy.distill import charts, figures, reporting, tables
-from understudy.distill.comparing import compare
-from understudy.distill.reporting import render_html, render_markdown, write_report
-from understudy.distill.results import Report
+from understudy.distill.evaluation.comparing import compare
+from understudy.distill.evaluation.results import Report
+from understudy.distill.reporting import charts, figures, tables
+from understudy.distill.reporting import pages as reporting
+from understudy.distill.reporting.pages import render_html, render_markdown, write_report
 from understudy.store import Store
 from understudy.store.rows import Example, Record, Run, Score, example_id
 

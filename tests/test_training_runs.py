@@ -19,10 +19,10 @@ import pytest
 from understudy.chains import Task
 from understudy.chains.student.card import StudentError, read_card
 from understudy.chains.student.chat import ChatStudent
-from understudy.distill.curves import drawn, thinned
+from understudy.distill.evaluation.results import Curves
 from understudy.distill.recipes import RECIPES
-from understudy.distill.reporting import render_html, render_markdown
-from understudy.distill.results import Curves
+from understudy.distill.reporting.curves import drawn, thinned
+from understudy.distill.reporting.pages import render_html, render_markdown
 from understudy.distill.run_folder import failures_told, read_lines, rewind
 from understudy.distill.sweep import sweep
 from understudy.distill.training import TrainingError, train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from .results import Curves
+from ..evaluation.results import Curves
 
 WIDTH, HEIGHT, LEFT, TOP, BETWEEN = 640, 180, 56, 34, 46
 POINTS = 300  # a line of more is drawn through the means of so many stretches

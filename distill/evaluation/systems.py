@@ -8,18 +8,18 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from ..chains.answer import answer_chain
-from ..chains.task import Target, Task, Thought
-from ..store.rows import Run, fingerprint
-from ..store.store import Store
+from ...chains.answer import answer_chain
+from ...chains.task import Target, Task, Thought
+from ...store.rows import Run, fingerprint
+from ...store.store import Store
+from ..dataset import lesson_pairs
+from ..limits import LabellingError
+from ..loop import Progress, Rows, run_chain
+from ..runs import describe_run, is_repeat, start
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare, held_out
-from .dataset import lesson_pairs
-from .limits import LabellingError
-from .loop import Progress, Rows, run_chain
 from .notebook import notebook_chain, notebook_run
 from .results import Report
-from .runs import describe_run, is_repeat, start
 
 STUDENT_CONCURRENCY = 64
 AnswerChain = Runnable[dict[str, Any], Thought]
@@ -133,7 +133,7 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
 
 def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[LocalModel]:
     """The local models, not loaded yet: one at a time is held."""
-    from ..chains.student import ChatStudent, read_card
+    from ...chains.student import ChatStudent, read_card
 
     for folder in students:
         card = read_card(folder)

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation.results import QUESTION, Curves, Report, SplitNote
 from . import charts, curves, tables
-from .results import QUESTION, Curves, Report, SplitNote
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from ..chains.task import Task
-    from ..store.store import Store
+    from ...chains.task import Task
+    from ...store.store import Store
 
 ROLES = ("teacher", "student", "base", "baseline")
 
@@ -47,8 +47,10 @@ def report(
 
     Returns the path of the HTML page. Raises LabellingError, StoreError.
     """
-    from .comparing import compare  # a Report renders without LangChain and without a store
-    from .limits import LabellingError
+    from ..evaluation.comparing import (
+        compare,  # a Report renders without LangChain and without a store
+    )
+    from ..limits import LabellingError
 
     result = compare(task, store, splits=splits)
     if not result.systems:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..store.rows import Score
+from ...store.rows import Score
+from ..evaluation.results import Disagreement, LabelResult, Report, SplitResult, SystemResult
 from .figures import UNSCORED, dollars, f1, interval, known, percent, points, seconds, tokens
-from .results import Disagreement, LabelResult, Report, SplitResult, SystemResult
 
 
 @dataclass(frozen=True, kw_only=True)

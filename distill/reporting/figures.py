@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeGuard
 
-from ..store.rows import Score
+from ...store.rows import Score
 
 UNSCORED = "–"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..chains.task import Task
-from ..store.rows import Example, Record, Run, Score, fingerprint
-from ..store.store import Store
+from ...chains.task import Task
+from ...store.rows import Example, Record, Run, Score, fingerprint
+from ...store.store import Store
+from ..runs import NOTEBOOK, is_repeat, now, versions
+from ..training_curves import trained_curves
 from .ceiling import self_agreement
 from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
-from .runs import NOTEBOOK, is_repeat, now, versions
 from .scoring import PartPair, difference_in_points, paired_parts, split_result
-from .training_curves import trained_curves
 
 NOT_HELD_OUT = ("train", "validation", "calibration")
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..chains.task import Task, value_at
-from ..store.rows import Example, Record, Score
+from ...chains.task import Task, value_at
+from ...store.rows import Example, Record, Score
 from .metrics import (
     clustered_share,
     label_result,

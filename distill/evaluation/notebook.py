@@ -15,13 +15,13 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import BaseModel
 
-from ..chains.student.card import StudentCard, read_card
-from ..chains.student.rendering import prefix_of, prompt_text
-from ..chains.student.weights import weights_sha256
-from ..chains.task import Task, Thought
-from ..store.rows import Run
-from .merging import merge
-from .runs import NOTEBOOK, describe_run
+from ...chains.student.card import StudentCard, read_card
+from ...chains.student.rendering import prefix_of, prompt_text
+from ...chains.student.weights import weights_sha256
+from ...chains.task import Task, Thought
+from ...store.rows import Run
+from ..merging import merge
+from ..runs import NOTEBOOK, describe_run
 
 _LONGEST = 512  # tokens of an answer that nothing ends
 

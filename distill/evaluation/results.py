@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ..store.rows import Row, Score
+from ...store.rows import Row, Score
 
 QUESTION = "Does the student trained with reasoning beat the label-only one?"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..chains.task import Task
-from ..store.rows import Record, Run, Score
-from ..store.store import Store
+from ...chains.task import Task
+from ...store.rows import Record, Run, Score
+from ...store.store import Store
+from ..runs import REPEAT, is_repeat
 from .metrics import clustered_share, part_scores
-from .runs import REPEAT, is_repeat
 
 
 def repeat_of(store: Store, run: Run) -> Run | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..store.rows import Score
+from ...store.rows import Score
+from ..evaluation.results import Difference, Report
 from .figures import interval, known, percent, points
-from .results import Difference, Report
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..chains.task import Task, value_at
-from ..store.rows import Score
+from ...chains.task import Task, value_at
+from ...store.rows import Score
 from .results import LabelResult
 
 RESAMPLES = 2000

@@ -1,0 +1,1 @@
+"""A Report for people: one HTML page, Markdown, JSON, and its drawings."""

@@ -1,0 +1,1 @@
+"""Statistics of paired answers: intervals, tests, power, calibration. Numbers in, figures out."""
