@@ -5,8 +5,11 @@ A hundred thousand rows of eight systems are held as small whole numbers, not as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ...store.rows import Run
 
 SILENT = -1  # gold says nothing at this path; or the system gave no answer
 FOREIGN = -2  # a value outside the classes of the label
@@ -65,3 +68,18 @@ class Marks:
         parts = self.gold_parts if against == "gold" else self.teacher_parts
         scored = (parts >= 0).any(axis=1)
         return scored & (parts != 0).all(axis=1), scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """What one system answered: its run, under the name that the report gives it.
+
+    `arm` is the name without the seed, `seed` the training seed (None for what has none); `sheets`
+    holds its Marks by split, the splits it answered alone.
+    """
+
+    run: Run
+    name: str
+    arm: str
+    seed: int | None
+    sheets: Mapping[str, Marks]
