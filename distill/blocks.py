@@ -27,7 +27,8 @@ def check_adapters(folder: Path, target_modules: str | Sequence[str] = ALL_LINEA
     named = target_modules if isinstance(target_modules, str) else ", ".join(target_modules)
     raise TrainingError(
         f"{len(missed)} kinds of block get no adapter, such as {kind} with {', '.join(layers)}: "
-        f"the target modules {named} name none of its layers; take {ALL_LINEAR}"
+        f"the target modules {named} reach none of its layers; "
+        + ("take another base, or adapter full" if named == ALL_LINEAR else f"take {ALL_LINEAR}")
     )
 
 
@@ -52,6 +53,8 @@ def outlined(folder: Path) -> Any:
 def untouched(model: Any, target_modules: str | Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     """The kinds of block of which no linear layer is a target, with those layers' names.
 
+    A mixture's experts are one, where their weights are stacked in one tensor.
+
     A kind is a module's path with its numbers left out: `model.layers.*.linear_attn`. A name is
     matched as peft does: by its end, or a string as a pattern of the whole name.
     """
@@ -64,10 +67,24 @@ def untouched(model: Any, target_modules: str | Sequence[str]) -> Mapping[str, t
         parent, _, last = name.rpartition(".")
         linear = isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head
         if linear and last not in _ROUTERS:
-            kind = re.sub(r"(?<=\.)\d+(?=\.|$)", "*", parent)
-            reached = kinds[kind].get(last, False) or _is_target(name, target_modules)
-            kinds[kind][last] = reached
+            reached = kinds[_kind(parent)].get(last, False) or _is_target(name, target_modules)
+            kinds[_kind(parent)][last] = reached
+        for stacked in _stacked(module):
+            kinds[_kind(name)][stacked] = False
     return {kind: tuple(layers) for kind, layers in kinds.items() if not any(layers.values())}
+
+
+def _kind(name: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
+
+
+def _stacked(module: Any) -> list[str]:
+    """Experts keep the matrices of all in one tensor, which is no layer that peft adapts."""
+    import torch
+
+    if isinstance(module, torch.nn.modules.conv._ConvNd):
+        return []
+    return [name for name, weight in module.named_parameters(recurse=False) if weight.ndim == 3]
 
 
 def _is_target(name: str, target_modules: str | Sequence[str]) -> bool:

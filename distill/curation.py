@@ -20,6 +20,7 @@ from ..store.store import Store
 from .dataset import SETTLED_BY_REVIEW, corrected
 from .duplicates import clusters, exact_duplicates, near_duplicates, plain, plain_text
 from .evaluation.systems import teaching_run
+from .leaks import USED
 from .rationales import copies, strays
 from .selection import Pairs
 from .suspects import suspects
@@ -196,7 +197,7 @@ def class_balance(material: Material) -> Iterator[Flag]:
 
 
 def split_leak(material: Material) -> Iterator[Flag]:
-    """Training rows of which a held-out split has the group, or an exact or near duplicate."""
+    """Rows that train or validate of which a later split has the group or a (near) duplicate."""
     groups: defaultdict[str, list[Example]] = defaultdict(list)
     for example in material.examples:
         if example.group is not None:
@@ -204,12 +205,15 @@ def split_leak(material: Material) -> Iterator[Flag]:
     told = set()
     for by, found in (("group", groups.values()), ("text", material.clusters)):
         for rows in found:
-            held_out = next((row for row in rows if row.split != "train"), None)
-            for row in rows if held_out else ():
-                if row.split == "train" and row.id not in told:
+            for row in rows:
+                later = next((one for one in rows if _is_later(row.split, one.split)), None)
+                if later is not None and row.id not in told:
                     told.add(row.id)
-                    where = {"split": held_out.split, "other": held_out.id} if held_out else {}
-                    yield _finding(row.id, None, by=by, **where)
+                    yield _finding(row.id, None, by=by, split=later.split, other=later.id)
+
+
+def _is_later(split: str, other: str) -> bool:
+    return split in USED and other not in USED[: USED.index(split) + 1]
 
 
 RULES: dict[str, Callable[[Material], Iterable[Flag]]] = {

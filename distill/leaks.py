@@ -1,4 +1,4 @@
-"""Training rows that a held-out split has too: what is tested would have been taught."""
+"""Rows that teach or choose a student and that a later split has too: the test would be known."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from ..store.rows import Example
 from .duplicates import plain
 from .faults import wrong_row
 
+# Rows of each are used before those of the next: they teach, choose the adapter, test it.
+USED = ("train", "validation")
+
 
 def leaking(
-    examples: Iterable[Example], taught: Iterable[str]
+    examples: Iterable[Example], taught: Iterable[str], *, split: str = "train"
 ) -> list[tuple[Example, Example, str]]:
-    """Each taught example with one of a held-out split that it shares its text or its group with.
+    """Each taught example with one of a later split that it shares its text or its group with.
 
-    The third says which: "text" (equal but for Unicode form, case and spacing) or "group".
+    `split` is where the taught ones stand. The third says what is shared: "text" (equal but for
+    Unicode form, case and spacing) or "group".
     """
     wanted = set(taught)
+    earlier = USED[: USED.index(split) + 1]
     rows: list[Example] = []
     texts: dict[str, Example] = {}
     groups: dict[str, Example] = {}
     for example in examples:
         if example.id in wanted:
             rows.append(example)
-        elif example.split != "train":
+        elif example.split not in earlier:
             texts.setdefault(plain(example), example)
             if example.group is not None:
                 groups.setdefault(example.group, example)
@@ -36,9 +41,11 @@ def leaking(
     return found
 
 
-def check_leaks(examples: Sequence[Example], taught: Iterable[str]) -> None:
+def check_leaks(
+    examples: Sequence[Example], taught: Iterable[str], *, split: str = "train"
+) -> None:
     """Raise TrainingError, which names the first, where a taught row leaks."""
-    if found := leaking(examples, taught):
+    if found := leaking(examples, taught, split=split):
         row, other, by = found[0]
         text = " ".join(" ".join(row.inputs.values()).split())
         raise wrong_row(

@@ -65,9 +65,9 @@ def prepare(
     its label's 1, of the targets that learn it for its own sake. `target_modules` is what the
     recipe gives adapters to, `max_length` the tokens at which it cuts, None where it never does.
 
-    Raises TrainingError as `preflight` does, where a taught row stands in a held-out split too,
-    where a kind of block would get no adapter, and where there is no teacher's answer to learn
-    from.
+    Raises TrainingError as `preflight` does, where a taught row stands in a held-out split too or
+    a validation row in one that tests, where a kind of block would get no adapter, and where there
+    is no teacher's answer to learn from.
     """
     selection = selection or Selection()
     _check_asked(task, target, limit, selection, alpha)
@@ -90,7 +90,10 @@ def prepare(
         raise TrainingError(
             f"no answer of teacher run {teacher.id} can teach {target}: {_counted(found.left_out)}"
         )
-    check_leaks(store.examples(task.name), (row.example for row in taught.rows))
+    examples = store.examples(task.name)
+    check_leaks(examples, (row.example for row in taught.rows))
+    chosen_by = (row.example for row in checks.rows[:VALIDATION_ROWS])
+    check_leaks(examples, chosen_by, split="validation")
     check_adapters(folder, target_modules)
     weight = alpha if target in EXPLAINED else None
     encoded = tokenised(tokenizer, taught.rows, alpha=weight)

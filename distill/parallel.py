@@ -109,11 +109,12 @@ def share(recipe: Recipe) -> tuple[int, int]:
     return rows, mine // rows
 
 
-def strategy(trainer: Any) -> str | None:
+def strategy(trainer: Any, rows: int) -> str | None:
     """How the processes really share the work, in one line; None where there is one process.
 
     What was asked for may be something else: on a CPU accelerate makes plain data parallelism of
-    FSDP2, and one process of several, without a word.
+    FSDP2, and one process of several, without a word. `rows` are those of an epoch: where they do
+    not fill its last step, accelerate fills it up with rows from the start; one process does not.
     """
     count = trainer.accelerator.num_processes
     if count == 1 and not sharding_asked():
@@ -126,7 +127,15 @@ def strategy(trainer: Any) -> str | None:
         said = "one process, nothing is shared"
     unmet = sharding_asked() and not sharded(trainer)
     note = f"; FSDP was asked for and did not run on {_kind(trainer)}" if unmet else ""
-    return f"{count} process{'es' if count > 1 else ''}: {said}{note}"
+    return f"{count} process{'es' if count > 1 else ''}: {said}{_repeated(trainer, rows)}{note}"
+
+
+def _repeated(trainer: Any, rows: int) -> str:
+    """How many rows an epoch's last step sees again, so that each process has as many."""
+    at_once = trainer.args.per_device_train_batch_size * trainer.accelerator.num_processes
+    missing = -rows % at_once
+    few = f"{missing} row{'s' if missing != 1 else ''}"
+    return f", the last step of an epoch filled up with {few} seen before" if missing else ""
 
 
 def _backend() -> str:

@@ -182,8 +182,13 @@ def changes_of(texts: typing.Iterable[str]) -> dict[str, Any]:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
             raise TrainingError(f"{text!r} is no NAME=VALUE, such as learning_rate=1e-4")
-        changes[name.strip()] = read_value(value.strip())
+        changes[field_named(name)] = read_value(value.strip())
     return changes
+
+
+def field_named(text: str) -> str:
+    """The field of a recipe that a person means: `lr` is learning_rate."""
+    return "learning_rate" if text.strip() == "lr" else text.strip()
 
 
 def read_value(text: str) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from ..chains.student.card import CARD_FILE
 from .preflight import TrainingError
 
+logger = logging.getLogger(__name__)
 TRAINING_FILE = "training.json"
 FORMAT = 1
 LOCK_FILE = "training.lock"
@@ -59,6 +62,44 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end."""
     whole = [c for c in _checkpoints(folder) if (c / COMPLETE).is_file()]
     return max(whole, key=_step, default=None)
+
+
+def sound_checkpoint(folder: Path) -> Path | None:
+    """The same, but one whose files have changed since is deleted and the one before it taken."""
+    while (checkpoint := last_checkpoint(folder)) and not _sound(checkpoint):
+        logger.warning("%s is damaged; the training goes on without it", checkpoint)
+        shutil.rmtree(checkpoint)
+    return checkpoint
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Only what is on the disk, and not just on its way there, counts as whole."""
+    for file in checkpoint.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+    (checkpoint / COMPLETE).write_text(json.dumps(_checksums(checkpoint)), encoding="utf-8")
+
+
+def _sound(checkpoint: Path) -> bool:
+    try:
+        told = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
+        return bool(told == _checksums(checkpoint))
+    except (OSError, ValueError):
+        return False
+
+
+def _checksums(checkpoint: Path) -> dict[str, int]:
+    """CRC-32 of every file: against a disk's faults, not against people."""
+    sums = {}
+    for file in sorted(checkpoint.rglob("*")):
+        if file.is_file() and file.name != COMPLETE:
+            value = 0
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    value = zlib.crc32(block, value)
+            sums[file.relative_to(checkpoint).as_posix()] = value
+    return sums
 
 
 def rewind(folder: Path, checkpoint: Path | None) -> dict[str, float]:

@@ -20,7 +20,7 @@ from .cards import MODEL_CARD, remember_training, write_cards
 from .course import Course, set_course
 from .hardware import choose, found
 from .preflight import TrainingError
-from .recipes import read_value, recipe_of
+from .recipes import field_named, read_value, recipe_of
 from .run_folder import claim, failures_told, tell
 from .training import learn
 from .watching import Progress
@@ -97,7 +97,7 @@ def varied(texts: Iterable[str]) -> dict[str, list[Any]]:
         read = [read_value(value.strip()) for value in values.split(",") if value.strip()]
         if not sign or len(read) < 2:
             raise TrainingError(f"{text!r} is no FIELD=VALUE,VALUE, as learning_rate=1e-3,5e-4")
-        vary[name.strip()] = read
+        vary[field_named(name)] = read
     return vary
 
 

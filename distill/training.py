@@ -27,8 +27,8 @@ from .run_folder import (
     CHECKPOINTS,
     best_of,
     failures_told,
-    last_checkpoint,
     rewind,
+    sound_checkpoint,
     tell,
 )
 from .training_curves import write_curves
@@ -180,7 +180,7 @@ def _train(
 ) -> int | None:
     """Train to the end, save the student, and return the step whose adapter was kept as best."""
     folder, lesson = watch.folder, course.lesson
-    checkpoint = agreed(last_checkpoint(folder))
+    checkpoint = agreed(sound_checkpoint(folder) if leads() else None)
     spent = rewind(folder, checkpoint) if leads() else {}
     with quiet(), tracked(folder, log_to):
         import transformers
@@ -200,8 +200,7 @@ def _train(
             watchers=[watcher],
             log_to=log_to,
         )
-        if shared := strategy(trainer):
-            _say_strategy(shared, folder, announce)
+        _say_strategy(strategy(trainer, len(lesson.encoded)), folder, announce)
         if hasattr(trainer.model, "peft_config"):
             adapter = trainer.model.peft_config["default"]
             adapter.base_model_name_or_path = base_name(course.base)
@@ -217,10 +216,10 @@ def _train(
         return _keep(trainer.model, tokenizer, course, folder, weights) if leads() else None
 
 
-def _say_strategy(shared: str, folder: Path, announce: Callable[[str], None] | None) -> None:
+def _say_strategy(shared: str | None, folder: Path, announce: Callable[[str], None] | None) -> None:
     if leads():
         tell(folder, strategy=shared)
-        if announce:
+        if announce and shared:
             announce(shared)
 
 

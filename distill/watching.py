@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import shutil
 import signal
 import threading
@@ -22,10 +21,10 @@ from .preflight import TrainingError
 from .run_folder import (
     BEST,
     CHECKPOINTS,
-    COMPLETE,
     LOG_FILE,
     VALIDATION_FILE,
     best_of,
+    mark_complete,
     read_lines,
 )
 
@@ -226,15 +225,6 @@ def patience_ended(folder: Path, patience: int | None) -> bool:
     if patience is None or len(goods) <= patience:
         return False
     return max(goods[-patience:]) <= max(goods[:-patience])
-
-
-def mark_complete(checkpoint: Path) -> None:
-    """Only what is on the disk, and not just on its way there, counts as whole."""
-    for file in checkpoint.rglob("*"):
-        if file.is_file():
-            with file.open("rb+") as stream:
-                os.fsync(stream.fileno())
-    (checkpoint / COMPLETE).touch()
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

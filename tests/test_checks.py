@@ -168,10 +168,10 @@ def test_a_schema_that_only_the_grammar_enforces_refuses_the_row(tokenizer, tiny
             check_held(task, tokenizer, lines, ids, "label")
 
 
-def test_a_hybrid_base_needs_more_than_the_seven_projections(tmp_path, tiny_base):
+def qwen3_next(folder, **layers):
+    """The config of a hybrid model, whose MLPs are mixtures of experts unless told otherwise."""
     from transformers import AutoConfig
 
-    seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     AutoConfig.for_model(
         "qwen3_next",
         vocab_size=64,
@@ -190,7 +190,13 @@ def test_a_hybrid_base_needs_more_than_the_seven_projections(tmp_path, tiny_base
         num_experts_per_tok=1,
         moe_intermediate_size=32,
         shared_expert_intermediate_size=32,
-    ).save_pretrained(tmp_path)
+        **layers,
+    ).save_pretrained(folder)
+
+
+def test_a_hybrid_base_needs_more_than_the_seven_projections(tmp_path, tiny_base):
+    seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    qwen3_next(tmp_path, mlp_only_layers=[0, 1])
     check_adapters(tmp_path)
     assert untouched(outlined(tmp_path), seven) == {
         "model.layers.*.linear_attn": ("in_proj_qkvz", "in_proj_ba", "out_proj")
@@ -199,6 +205,12 @@ def test_a_hybrid_base_needs_more_than_the_seven_projections(tmp_path, tiny_base
         check_adapters(tmp_path, seven)
     check_adapters(tiny_base, seven)
     assert set(untouched(outlined(tiny_base), r".*mlp\..*")) == {"model.layers.*.self_attn"}
+
+
+def test_experts_that_no_adapter_reaches_are_refused(tmp_path):
+    qwen3_next(tmp_path)
+    with pytest.raises(TrainingError, match=r"mlp\.experts with gate_up_proj, down_proj: .*full"):
+        check_adapters(tmp_path)
 
 
 def test_a_base_that_cannot_be_built_is_said(tmp_path):
@@ -220,6 +232,20 @@ def test_a_row_leaks_by_its_text_or_its_group():
     with pytest.raises(TrainingError, match=r"the split test has the same text .* \(2 rows leak\)"):
         check_leaks([*train, *test], taught)
     check_leaks([*train, *test], taught[2:])
+
+
+def test_a_validation_row_leaks_into_what_tests_and_not_into_training():
+    def example(text: str, split: str) -> Example:
+        inputs = {"text": text}
+        return Example(id=example_id(inputs), task="t", split=split, inputs=inputs)
+
+    rows = [example("Um", "train"), example("um ", "validation"), example("Dois", "validation")]
+    rows.append(example("dois", "test"))
+    chosen_by = [row.id for row in rows if row.split == "validation"]
+    found = leaking(rows, chosen_by, split="validation")
+    assert [(row.id, other.id) for row, other, _ in found] == [(rows[2].id, rows[3].id)]
+    with pytest.raises(TrainingError, match="the split test has the same text"):
+        check_leaks(rows, chosen_by, split="validation")
 
 
 def test_tokens_are_shown_on_one_line_with_what_cannot_be_seen_spelled(tokenizer):

@@ -141,7 +141,7 @@ def test_duplicates_with_different_labels_are_a_conflict_with_each_other(filled,
     assert conflicts[LONG] == {"paths": ["mood"], "others": [row(f"{LONG}!")[0].id]}
 
 
-def test_a_training_row_leaks_by_its_group_or_by_its_text(filled, tiny_task):
+def test_a_row_that_teaches_or_chooses_leaks_by_its_group_or_by_its_text(filled, tiny_task):
     store = filled(
         row("um", group="g"),
         row("dois", group="before", split="test"),
@@ -149,6 +149,8 @@ def test_a_training_row_leaks_by_its_group_or_by_its_text(filled, tiny_task):
         row(LONG),
         row(f"{LONG}!", split="validation"),
         row("quatro"),
+        row("Cinco", split="validation"),
+        row("cinco", split="test"),
     )
     with store.connection.writing() as connection:  # as older stores have it
         connection.execute("""update examples set "group" = 'g' where "group" = 'before'""")
@@ -156,6 +158,7 @@ def test_a_training_row_leaks_by_its_group_or_by_its_text(filled, tiny_task):
     assert {name: (leak["by"], leak["split"]) for name, leak in leaks.items()} == {
         "um": ("group", "test"),
         LONG: ("text", "validation"),
+        "Cinco": ("text", "test"),
     }
 
 

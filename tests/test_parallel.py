@@ -118,6 +118,7 @@ def test_two_processes_teach_the_student_of_one(tmp_path: Path, tiny_base: Path)
     assert "processes" not in one.stdout
     told = json.loads((tmp_path / "two" / "training.json").read_text())
     assert told["strategy"] == said
+    assert json.loads((tmp_path / "one" / "training.json").read_text())["strategy"] is None
     names = [sorted(entry.name for entry in (tmp_path / n).iterdir()) for n in ("one", "two")]
     assert names[0] == names[1]
     assert "training.lock" not in names[1]

@@ -199,7 +199,7 @@ def test_flags_are_read_as_toml_reads_values():
 
 
 def test_a_sweep_is_every_combination_of_its_values():
-    vary = varied(["learning_rate=1e-3, 5e-4", "rank=8,16"])
+    vary = varied(["lr=1e-3, 5e-4", "rank=8,16"])
     assert combinations(vary) == [
         {"learning_rate": 1e-3, "rank": 8},
         {"learning_rate": 1e-3, "rank": 16},

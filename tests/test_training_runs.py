@@ -180,6 +180,29 @@ def test_a_training_cut_after_its_last_checkpoint_ends_bit_for_bit_the_same(
     assert adapter_of(cut) == adapter_of(whole)
 
 
+def test_a_damaged_checkpoint_is_left_out_and_the_one_before_it_taken(tune, tmp_path, caplog):
+    changes: dict[str, Any] = {"checkpoint_minutes": 1e-9}
+    options = {"epochs": 4, "batch_size": 4, "changes": changes}
+    whole = tune("whole", **options)
+
+    def interrupt(step: int, *_: Any) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune("cut", progress=interrupt, **options)
+    newest = tmp_path / "cut" / "checkpoints" / "checkpoint-6"
+    weights = newest / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    steps: list[int] = []
+    cut = tune("cut", progress=lambda step, *_: steps.append(step), **options)
+    assert steps[0] == 6  # from step 5
+    assert "checkpoint-6 is damaged" in caplog.text
+    assert adapter_of(cut) == adapter_of(whole)
+
+
 @pytest.mark.parametrize("order", ["random", "length"])
 def test_a_training_taken_up_within_an_epoch_ends_bit_for_bit_the_same(tune, tmp_path, order):
     changes: dict[str, Any] = {"order": order, "keep": "best"}
