@@ -66,7 +66,7 @@ def _references(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _json_columns(connection: sqlite3.Connection) -> Iterator[str]:
-    for table in ("examples", "runs", "records", "flags", "reviews"):
+    for table in ("examples", "runs", "records", "flags", "reviews", "calibrations", "calls"):
         columns = [row["name"] for row in connection.execute(f"pragma table_info({table})")]
         held = [name for name in columns if name in JSON_COLUMNS]
         counts = ", ".join(

@@ -17,6 +17,9 @@ _ROWS = {
     "flags": rows.Flag,
     "reviews": rows.Review,
     "trainings": rows.Training,
+    "stand_ins": rows.StandIn,
+    "calibrations": rows.Calibration,
+    "calls": rows.Call,
 }
 _INTRODUCTION = """# The store
 

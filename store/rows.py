@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 Role = Literal["teacher", "student", "base", "baseline"]
 Verdict = Literal["accept", "correct", "skip"]
+Mode = Literal["record", "shadow", "cascade", "student"]
+AnsweredBy = Literal["teacher", "student"]
 
 
 class Row(BaseModel):
@@ -138,6 +140,71 @@ class Training(Row):
     rows_sha256: str
     seed: int
     created: str
+
+
+class StandIn(Row):
+    """A chain in somebody's app that a student stands in for, and the mode it is in.
+
+    `agreement` is what cascade mode promises, `student` a run folder or another model's name;
+    `reason` says why the mode was changed where no person did it (a bound that broke).
+    """
+
+    name: str
+    task: str
+    mode: Mode = "record"
+    agreement: float | None = None
+    student: str | None = None
+    reason: str | None = None
+    changed: str
+
+
+class Calibration(Row):
+    """From which calibrated confidence on a student answers so that it agrees with its teacher.
+
+    `student` and `teacher` are ids of runs; `agreement` is what was asked for, `threshold` None
+    where the `rows` calibration rows do not support it. `calibrator` is JSON data that maps
+    confidence to the chance of agreeing, `details` what else is known of the fit.
+    """
+
+    number: int | None = None
+    task: str
+    student: str
+    teacher: str
+    agreement: float
+    threshold: float | None = None
+    calibrator: dict[str, Any] = {}
+    rows: int
+    details: dict[str, Any] = {}
+    created: str
+
+
+class Call(Row):
+    """One call of a stand-in: who answered, and what is known of it beside the row it asked.
+
+    `example` is the hash of its inputs as they were recorded, None where they cannot be stored.
+    `sampled`: the teacher was asked only to check the student; `agreed`: whether both said the
+    same, None where one was not asked. `confidence` is the student's, calibrated where it is;
+    `labels` the categorical answers (the student's where it was asked); `length` the inputs'
+    characters; tokens and `cost` are those of the teacher's answer, None where it says none or was
+    not asked; `seconds` is what the app waited.
+    """
+
+    number: int | None = None
+    stand_in: str
+    example: str | None = None
+    at: str
+    answered_by: AnsweredBy = "teacher"
+    escalated: bool = False
+    agreed: bool | None = None
+    sampled: bool = False
+    confidence: float | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    labels: dict[str, Any] | None = None
+    length: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
 
 
 class Score(Row):

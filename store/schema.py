@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from . import tables_first, tables_now
+from . import tables_first, tables_now, tables_production
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -26,8 +26,14 @@ def m002_people_and_provenance(db: Database) -> None:
         db.execute(statement)
 
 
+def m003_stand_ins_and_calls(db: Database) -> None:
+    """Stand-ins, their calibrations and calls; where copies of the store were written."""
+    for statement in tables_production.STATEMENTS:
+        db.execute(statement)
+
+
 # In order. Add new ones at the end; one that has shipped is never changed.
-STEPS = (m001_examples_runs_records, m002_people_and_provenance)
+STEPS = (m001_examples_runs_records, m002_people_and_provenance, m003_stand_ins_and_calls)
 
 
 def sqlite_lack(version: tuple[int, ...]) -> str | None:

@@ -23,6 +23,8 @@ JSON_COLUMNS = {
     "votes",
     "details",
     "detail",
+    "labels",
+    "calibrator",
 }
 UNREPORTED = "unreported_calls"  # in a record's details: calls, and usd and tokens at most
 SUMMED = (

@@ -16,6 +16,7 @@ import pytest
 
 from understudy.store import Example, Record, Store, StoreError, example_id, schema
 from understudy.store.care import verify
+from understudy.store.search import search
 
 DUMPS = sorted((Path(__file__).parent / "stores").glob("*.sql"))
 FIRST = Path(__file__).parent / "stores" / "m001.sql"
@@ -39,9 +40,15 @@ def data(cell: str | None) -> Any:
     return None if cell is None else json.loads(cell)
 
 
-def record_of(row: dict[str, Any]) -> Record:
-    held = {name: value for name, value in row.items() if name != "task"}
-    return Record(**{**held, "answer": data(row["answer"]), "confidence": data(row["confidence"])})
+def record_of(row: dict[str, Any], runs: dict[Any, str], examples: dict[Any, str]) -> Record:
+    """A record as the store gives it; since m002 a row names its run and example by position."""
+    held = {name: value for name, value in row.items() if name not in ("task", "number")}
+    held |= {name: data(row[name]) for name in JSON_OF_RECORD if name in row}
+    run, example = runs.get(row["run"], row["run"]), examples.get(row["example"], row["example"])
+    return Record(**{**held, "run": run, "example": example})
+
+
+JSON_OF_RECORD = ("answer", "confidence", "votes", "details")
 
 
 @pytest.fixture
@@ -58,10 +65,13 @@ def test_every_released_schema_has_a_dump():
 def test_an_old_store_is_brought_up_to_date_whole(dump, tmp_path):
     path = file_of(dump, tmp_path / "app.db")
     examples, runs, records = (old_rows(path, name) for name in ("examples", "runs", "records"))
+    tasks = list(dict.fromkeys(row["task"] for row in examples))
+    run_ids = {row.get("position"): row["id"] for row in runs}
+    example_ids = {row["position"]: row["id"] for row in examples}
     with Store(path) as store:
         positions = [row["position"] for row in store.connection.read("select * from examples")]
         assert positions == [row["position"] for row in examples]
-        assert store.examples("news") == [
+        assert [row for task in tasks for row in store.examples(task)] == [
             Example(
                 **{k: v for k, v in row.items() if k not in ("position", "inputs", "gold")},
                 inputs=data(row["inputs"]),
@@ -69,15 +79,16 @@ def test_an_old_store_is_brought_up_to_date_whole(dump, tmp_path):
             )
             for row in examples
         ]
-        assert [run.id for run in store.runs()] == [row["id"] for row in runs]
+        assert {run.id for run in store.runs()} == {row["id"] for row in runs}
         found = store.connection.read(
             "select e.id as example from records r join examples e on e.position = r.example "
             "order by r.number"
         )
-        assert [row["example"] for row in found] == [row["example"] for row in records]
+        old_records = [record_of(row, run_ids, example_ids) for row in records]
+        assert [row["example"] for row in found] == [record.example for record in old_records]
         for run in store.runs():
             kept = {record.example: record for record in store.iter_records(run.id)}
-            wanted = [record_of(row) for row in records if row["run"] == run.id]
+            wanted = [record for record in old_records if record.run == run.id]
             assert kept == {record.example: record for record in wanted}
         assert verify(store) == []
 
@@ -205,3 +216,20 @@ def test_a_sqlite_without_full_text_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "STEPS", (schema.STEPS[0], lacking))
     with pytest.raises(StoreError, match=r"SQLite [\d.]+ has no full-text search \(FTS5\)"):
         Store(tmp_path / "s.db")
+
+
+def test_what_people_and_trainings_left_in_a_store_of_m002_is_as_it_was(tmp_path):
+    path = file_of(FIRST.with_name("m002.sql"), tmp_path / "app.db")
+    names = ("words", "terms", "reviews", "trainings")
+    before = {name: old_rows(path, name) for name in names}
+    kept = {name: _unordered(path, name) for name in ("flags", "filters", "lessons")}
+    assert all(before.values()) and all(kept.values())
+    with Store(path) as store:
+        assert [found.snippet for found in search(store, "preço")] == ["O [preço] do pão subiu."]
+    assert {name: old_rows(path, name) for name in names} == before
+    assert {name: _unordered(path, name) for name in kept} == kept
+
+
+def _unordered(path: Path, table: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(f"select * from {table} order by 1, 2").fetchall()
