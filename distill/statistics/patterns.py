@@ -1,0 +1,89 @@
+"""Resampling of rows by their distinct patterns: as exact as row by row, and much cheaper.
+
+A figure of many rows is a function of column sums. Rows with the same columns are one pattern; the
+bootstrap over rows draws how often each pattern comes, which is multinomial over pattern counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+RESAMPLES = 2000
+SEED = 0
+Z = NormalDist().inv_cdf(0.975)
+_CELLS = 4_000_000  # draws held at a time
+
+
+def unit_numbers(groups: Any) -> Any:
+    """Groups as numbers from 0 without gaps."""
+    import numpy as np
+
+    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+
+
+def unit_sums(columns: Any, groups: Any | None) -> Any:
+    """float64 [n, c] summed within groups: [units, c]; unchanged without groups."""
+    import numpy as np
+
+    columns = np.asarray(columns, float)
+    if groups is None:
+        return columns
+    unit = unit_numbers(groups)
+    return np.stack([np.bincount(unit, weights=column) for column in columns.T], axis=1)
+
+
+def distinct_pairs(pairs: Any) -> tuple[Any, Any]:
+    """The distinct rows of float64 [n, 2] as [P, 2], and how often each occurs, [P]."""
+    import numpy as np
+
+    both = np.ascontiguousarray(pairs, float).view(np.complex128).reshape(-1)
+    found, counts = np.unique(both, return_counts=True)
+    return found.view(float).reshape(-1, 2), counts
+
+
+def resampled(sums: Any, counts: Any, figure: Callable[[Any], Any]) -> Any:
+    """The figure of 2,000 resamples of rows.
+
+    `sums` [P, c] are the columns of each pattern, `counts` [P] how many rows have it; `figure`
+    maps totals [m, c] to m figures.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(SEED)
+    rows = int(counts.sum())
+    step = max(1, min(RESAMPLES, _CELLS // len(counts)))
+    found = []
+    for start in range(0, RESAMPLES, step):
+        size = min(step, RESAMPLES - start)
+        drawn = generator.multinomial(rows, counts / rows, size=size)
+        found.append(figure(drawn.astype(float) @ sums))
+    return np.concatenate(found)
+
+
+def bca(sums: Any, counts: Any, figure: Callable[[Any], Any]) -> tuple[float, float] | None:
+    """Bias-corrected and accelerated 95 % interval (Efron 1987) over rows, arguments as above.
+
+    None where no row, left out, changes the figure: then resampling knows nothing.
+    """
+    import numpy as np
+
+    total = counts @ sums
+    value = float(figure(total[None, :])[0])
+    left_out = figure(total[None, :] - sums)
+    away = np.average(left_out, weights=counts) - left_out
+    spread = float(counts @ away**2)
+    if not spread > 1e-24:
+        return None
+    acceleration = float(counts @ away**3) / (6 * spread**1.5)
+    figures = resampled(sums, counts, figure)
+    below = float(np.mean(figures < value - 1e-12) + np.mean(figures <= value + 1e-12)) / 2
+    edge = 0.5 / RESAMPLES
+    bias = NormalDist().inv_cdf(min(max(below, edge), 1 - edge))
+
+    def level(z: float) -> float:
+        return NormalDist().cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
+
+    low, high = np.quantile(figures, [level(-Z), level(Z)])
+    return min(float(low), value), max(float(high), value)

@@ -1,0 +1,81 @@
+"""What this many rows would show: the smallest difference that McNemar's test finds."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any
+
+_EXACT_UP_TO = 300  # expected discordant rows; above, the normal approximation is as good
+
+
+def detectable_points(
+    discordant: float, rows: int, *, power: float = 0.8, alpha: float = 0.05
+) -> float | None:
+    """Smallest difference, in percentage points, that `rows` rows show with this power.
+
+    `discordant`: the share of rows that only one of the two gets right; where the difference would
+    be larger than that, it is as large as the difference. By the exact test for few discordant
+    rows, else by the normal approximation with its continuity correction (Connor 1987). None where
+    even the largest difference would go unseen.
+    """
+    if rows <= 0:
+        return None
+
+    def found(difference: float) -> float:
+        apart = min(1.0, max(discordant, difference))
+        if apart * rows <= _EXACT_UP_TO:
+            return _exact_power(apart, difference, rows, alpha)
+        return _normal_power(apart, difference, rows, alpha)
+
+    if found(1.0) < power:
+        return None
+    low, high = 0.0, 1.0
+    while high - low > 1e-5:
+        middle = (low + high) / 2
+        low, high = (low, middle) if found(middle) >= power else (middle, high)
+    return 100 * high
+
+
+def _exact_power(apart: float, difference: float, rows: int, alpha: float) -> float:
+    """Over all numbers of discordant rows: how often the exact test rejects."""
+    import numpy as np
+
+    mean, spread = rows * apart, math.sqrt(rows * apart * (1 - apart))
+    counts = range(max(0, int(mean - 7 * spread)), min(rows, math.ceil(mean + 7 * spread)) + 1)
+    likely = _binomial(rows, min(apart, 1.0), np.array(counts))
+    better = (1 + difference / apart) / 2 if apart else 0.5
+    rejects = [_rejects(count, better, alpha) for count in counts]
+    return float(likely @ np.array(rejects))
+
+
+def _rejects(count: int, better: float, alpha: float) -> float:
+    import numpy as np
+
+    successes = np.arange(count + 1)
+    tail = np.cumsum(_binomial(count, 0.5, successes))
+    critical = int(np.searchsorted(tail, alpha / 2, side="right"))
+    if critical == 0:
+        return 0.0
+    chances = _binomial(count, better, successes)
+    return float(chances[:critical].sum() + chances[count + 1 - critical :].sum())
+
+
+def _binomial(n: int, p: float, k: Any) -> Any:
+    import numpy as np
+
+    if p >= 1 or p <= 0:
+        return np.where(k == (n if p >= 1 else 0), 1.0, 0.0)
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    return np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(p) + (n - k) * math.log1p(-p))
+
+
+def _normal_power(apart: float, difference: float, rows: int, alpha: float) -> float:
+    normal = NormalDist()
+    critical = normal.inv_cdf(1 - alpha / 2) * math.sqrt(rows * apart) + 1
+    spread = math.sqrt(rows * (apart - difference**2))
+    if not spread:
+        return float(rows * difference >= critical)
+    return normal.cdf((rows * difference - critical) / spread) + normal.cdf(
+        (-rows * difference - critical) / spread
+    )
