@@ -164,9 +164,11 @@ class SwapVerdict(Row):
 class Comparison(Row):
     """`first` minus `second`, paired on the same rows, in percentage points of `row_exact`.
 
-    `only_first` and `only_second` count rows that only one got right; `p` is McNemar's exact test,
-    `p_holm` corrected for all comparisons of the split; `detectable` is the smallest difference in
-    points that this many rows would show in 80 of 100 repetitions.
+    `only_first` and `only_second` count rows that only one got right; `p` is McNemar's exact test
+    (of groups, where rows have them), `p_holm` corrected for all comparisons of the split;
+    `detectable` is the smallest difference in points that this many rows would show in 80 of 100
+    repetitions. `macro_f1` is the paired difference of macro-F1 in points, the mean over labels,
+    where there is gold.
     """
 
     first: str
@@ -174,6 +176,7 @@ class Comparison(Row):
     split: str
     against: Against
     points: Score
+    macro_f1: Score | None = None
     only_first: int
     only_second: int
     p: float | None
