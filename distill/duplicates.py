@@ -47,10 +47,10 @@ def near_duplicates(examples: Iterable[Example]) -> list[tuple[Example, Example,
     index = MinHashLSH(threshold=SIMILAR - 0.05, num_perm=128)
     found = []
     for text, example in first.items():
-        shingles = _shingles(text)
+        mine = shingles(text)
         sketch = MinHash(num_perm=128, seed=1)
-        sketch.update_batch([shingle.encode() for shingle in shingles])
-        near = [(_similarity(shingles, _shingles(other)), other) for other in index.query(sketch)]
+        sketch.update_batch([shingle.encode() for shingle in mine])
+        near = [(_similarity(mine, shingles(other)), other) for other in index.query(sketch)]
         similarity, earlier = max(near, default=(0.0, ""))
         if similarity >= SIMILAR:
             found.append((first[earlier], example, similarity))
@@ -79,7 +79,8 @@ def clusters(examples: Sequence[Example]) -> Iterator[list[Example]]:
     yield from (group for group in groups.values() if len(group) > 1)
 
 
-def _shingles(text: str) -> set[str]:
+def shingles(text: str) -> set[str]:
+    """The runs of SHINGLE characters in a text; a shorter text is one."""
     return {text[start : start + SHINGLE] for start in range(max(1, len(text) - SHINGLE + 1))}
 
 

@@ -105,6 +105,13 @@ class Store:
             if ends is None or row["position"] <= ends[row["split"]]:
                 yield self._made(Example, row)
 
+    def example(self, task: str, example_id: str) -> Example | None:
+        """The task's example of this id; None where there is none."""
+        found = self.connection.read(
+            "select * from examples where task = :task and id = :id", task=task, id=example_id
+        )
+        return self._made(Example, found[0]) if found else None
+
     def splits(self, task: str) -> dict[str, int]:
         """How many examples of the task each split holds."""
         rows = self.connection.read(

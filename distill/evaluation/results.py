@@ -186,7 +186,11 @@ class Comparison(Row):
 
 
 class DividendArm(Row):
-    """One target of the dividend on one split, over its seeds; gains are against `label`."""
+    """One target of the dividend on one split, over its seeds; gains are against `label`.
+
+    `gain` is in percentage points, `seed_spread` the standard deviation over the seeds of the gain
+    (of the share right, for `label`) in the same; tokens are those written to one row.
+    """
 
     target: str
     systems: list[str]
@@ -235,9 +239,14 @@ class Leak(Row):
 
 
 class Leakage(Row):
-    """Near-duplicates between the held-out splits and training: how many rows, and the closest."""
+    """Near-duplicates between the held-out splits and training: how many rows, and the closest.
+
+    `looked_at` held-out rows were held against `against` rows of the training splits; `found`
+    counts, by held-out split, how many of them have a near-duplicate there.
+    """
 
     looked_at: int
+    against: int = 0
     found: dict[str, int]
     closest: list[Leak]
 
