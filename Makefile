@@ -2,14 +2,14 @@
 # TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
 
 export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STRATEGY SHOTS PLAN SMOKE MAX_USD
-export MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PYTHON
+export MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PYTHON UV
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
 PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist loadfile
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo distill train evaluate report serve test types check base clean
+.PHONY: help setup demo distill train evaluate report serve test test-lowest types check base clean
 
 help:  ## this list
 	@echo 'make TARGET [TASK=path/to/task.py:task] [STORE=app.db] ...'
@@ -58,6 +58,10 @@ serve: $(READY)  ## students behind an OpenAI-compatible address (RUN="runs/a ru
 test: $(READY)  ## the whole suite, offline (PYTEST_ARGS="-k store")
 	@$(PYTEST) $(PYTEST_ARGS)
 
+# The lower ends of the ranges in pyproject.toml, without torch: what needs it is skipped.
+test-lowest:  ## the suite on the oldest libraries that the core and the teachers allow
+	@sh scripts/test_lowest.sh $(PYTEST_ARGS)
+
 types: $(READY)  ## mypy alone
 	.venv/bin/python -m mypy
 
@@ -72,5 +76,5 @@ base: $(READY)  ## pretrain the embedded base again, into RUN (default runs/base
 		$${SEED:+--seed "$$SEED"}
 
 clean:  ## remove what make made: .venv, demo/, caches; runs/, stores and reports stay
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

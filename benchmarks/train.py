@@ -44,7 +44,7 @@ from understudy.examples.news.task import task
 from understudy.store import Store
 
 CONFIG = Path(__file__).parents[1] / "distill" / "launch" / "cpu.yaml"
-FULL = {"rows": 400, "runs": 3, "learnt": 960, "asked": 150, "seconds": 20.0, "seeds": 3}
+FULL = {"rows": 400, "runs": 3, "learnt": 960, "asked": 150, "seconds": 60.0, "seeds": 3}
 QUICK = {"rows": 48, "runs": 1, "learnt": 96, "asked": 12, "seconds": 1.5, "seeds": 1}
 BASE = sizes_of(json.loads((base_folder("embedded") / "config.json").read_bytes()))
 SMOL = {
