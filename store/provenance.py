@@ -126,3 +126,14 @@ def trainings_of(store: Store, record: int) -> list[Training]:
         record=record,
     )
     return [row_of(Training, row) for row in rows]
+
+
+def taught_examples(store: Store, rows_sha256: str) -> set[str]:
+    """The ids of the examples that taught the students whose rows have this digest."""
+    rows = store.connection.read(
+        "select distinct e.id from trainings t join lessons l on l.training = t.number "
+        "join records r on r.number = l.record join examples e on e.position = r.example "
+        "where t.rows_sha256 = :digest",
+        digest=rows_sha256,
+    )
+    return {str(row["id"]) for row in rows}

@@ -131,8 +131,8 @@ INSERT INTO "examples" VALUES(5,'moods','c50f6db5747076dd','train','{"text":"A c
 INSERT INTO "examples" VALUES(6,'moods','a37b9c86c5ab58c3','train','{"text":"Choveu na serra."}','{"mood":"calm"}',NULL,NULL);
 INSERT INTO "examples" VALUES(7,'moods','59c8b342cb7fc191','test','{"text":"<script>alert(''x'')</script> [bold red]não[/] \u001b[31m ‮abc & <b>"}',NULL,NULL,NULL);
 INSERT INTO "runs" VALUES(1,'8e8e33485c2861f0','teacher','news','teacher','gpt-4','answer','reason_label','wwwwwwwwwwwwwwww','aaaaaaaaaaaaaaaa','{"temperature":0.5}','{"understudy":"0.1.0"}','2026-11-01T00:00:00+00:00','2026-11-01T00:00:03+00:00');
-INSERT INTO "runs" VALUES(2,'d3fc2180c213367f','teacher','moods','teacher','wise-1','answer','reason_label','14c08a35ba889293','6a42ebd87645c61d','{"temperature":0.5}','{"understudy":"0.1"}','2026-01-01T00:00:00+00:00',NULL);
-INSERT INTO "runs" VALUES(3,'300694740fd6f600','small','moods','student','runs/small','answer','label','14c08a35ba889293','6a42ebd87645c61d','{"temperature":0.5}','{"understudy":"0.1"}','2026-01-01T00:00:00+00:00',NULL);
+INSERT INTO "runs" VALUES(2,'59eee9096a6091f0','teacher','moods','teacher','wise-1','answer','reason_label','14c08a35ba889293','6a42ebd87645c61d','{"temperature":0.5}','{"understudy":"0.1"}','2026-01-01T00:00:00+00:00',NULL);
+INSERT INTO "runs" VALUES(3,'c4d8848359cac012','small','moods','student','runs/small','answer','label','14c08a35ba889293','6a42ebd87645c61d','{"temperature":0.5}','{"understudy":"0.1"}','2026-01-01T00:00:00+00:00',NULL);
 INSERT INTO "records" VALUES(1,1,3,NULL,NULL,NULL,'TimeoutError: no reply',2,NULL,NULL,NULL,NULL,NULL,0.0,NULL,NULL,NULL,NULL,'2026-11-01T00:00:02+00:00');
 INSERT INTO "records" VALUES(2,1,1,'caíram indica queda','{"f1":{"emocao":"Medo"}}','{}',NULL,1,10,5,NULL,NULL,0.25,1.5,'{"f1.emocao":0.75}',NULL,NULL,'gpt-4-0613','2026-11-01T00:00:01+00:00');
 INSERT INTO "records" VALUES(3,2,4,'O pão ficou caro.','{"mood":"angry"}',NULL,NULL,2,100,20,NULL,NULL,0.25,1.5,NULL,'{"mood":{"\"angry\"":2,"\"calm\"":1}}',NULL,'wise-1-x','2026-01-02T00:00:00+00:00');
