@@ -223,7 +223,8 @@ def test_what_people_and_trainings_left_in_a_store_of_m002_is_as_it_was(tmp_path
     names = ("words", "terms", "reviews", "trainings")
     before = {name: old_rows(path, name) for name in names}
     kept = {name: _unordered(path, name) for name in ("flags", "filters", "lessons")}
-    assert all(before.values()) and all(kept.values())
+    assert all(before.values())
+    assert all(kept.values())
     with Store(path) as store:
         assert [found.snippet for found in search(store, "preço")] == ["O [preço] do pão subiu."]
     assert {name: old_rows(path, name) for name in names} == before

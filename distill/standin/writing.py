@@ -13,6 +13,7 @@ from langchain_core.language_models import BaseChatModel
 
 from ...chains.task import Task, TaskError
 from ...store.columns import RefusedRow, checked_input, checked_json
+from ...store.connection import StoreError
 from ...store.rows import Call, Example, Record, Run, StandIn
 from ...store.splits import split_of
 from ...store.stand_ins import Remembered, add_remembered
@@ -20,6 +21,7 @@ from ...store.store import Store
 from ..runs import RECORDED, describe_run, now, start, teacher_run
 from .seen import Packed
 
+TRIES = 4  # at a store that another process holds, 30 s each; the queue sheds meanwhile
 _LEFT: list[Any] = []  # connections of a parent process: not even closed in a forked child
 
 
@@ -44,7 +46,15 @@ class Writer:
         store = self._store()
         runs = self._runs(store, batch)
         here = StandIn(name=self.name, task=self.task.name, changed=now())
-        add_remembered(store, here, runs, self._rows(batch), now=now())
+        rows = list(self._rows(batch))
+        for left in reversed(range(TRIES)):
+            try:
+                add_remembered(store, here, runs, rows, now=now())
+            except StoreError as error:
+                if not left or "has held it" not in str(error):
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """Close the store; the next batch opens it again."""
@@ -129,7 +139,8 @@ class Writer:
         self, run: Callable[[], Run | None], packed: Packed, fields: dict[str, Any]
     ) -> Record:
         named = run()
-        assert named is not None and packed.example is not None
+        assert named is not None
+        assert packed.example is not None
         return Record(
             run=named.id,
             example=packed.example,
