@@ -25,7 +25,7 @@ def text(expected: Any, given: Any) -> float:
 
 def token_f1(expected: Any, given: Any) -> float:
     """F1 of the words two texts share, as SQuAD scores answers (arXiv 1606.05250)."""
-    return _f1(_words(expected), _words(given))
+    return _f1(words_of(expected), words_of(given))
 
 
 def number(expected: Any, given: Any) -> float:
@@ -75,7 +75,8 @@ def _f1(expected: Iterable[str], given: Iterable[str]) -> float:
     return 2 * shared / (sum(left.values()) + sum(right.values()))
 
 
-def _words(value: Any) -> list[str]:
+def words_of(value: Any) -> list[str]:
+    """The words of a text as `token_f1` counts them."""
     stripped = (word.strip(_PUNCTUATION) for word in _normalised(value).split())
     return [word for word in stripped if word]
 

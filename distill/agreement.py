@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..chains.task import Target, Task
 from ..store.rows import Example, Record
-from .evaluation.metrics import part_scores
+from .evaluation.marking import part_scores
 
 Pairs = Sequence[tuple[Example, Record]]
 

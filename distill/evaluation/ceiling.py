@@ -6,7 +6,8 @@ from ...chains.task import Task
 from ...store.rows import Record, Run, Score
 from ...store.store import Store
 from ..runs import REPEAT, is_repeat
-from .metrics import clustered_share, part_scores
+from ..statistics import clustered_share
+from .marking import part_scores
 
 
 def repeat_of(store: Store, run: Run) -> Run | None:

@@ -1,276 +1,204 @@
-"""What the store's records add up to: every system's newest run side by side, as a Report."""
+"""What the store's records add up to: everybody side by side on the held-out rows, as a Report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ...chains.task import Task
-from ...store.rows import Example, Record, Run, Score, fingerprint
+from ...store.rows import Run, Score
 from ...store.store import Store
-from ..runs import NOTEBOOK, is_repeat, now, versions
+from ..runs import now
 from ..training_curves import trained_curves
+from . import costs, told, verdicts
+from .answered import Answering
 from .ceiling import self_agreement
-from .results import QUESTION, Difference, Disagreement, Report, SplitNote, SystemResult
-from .scoring import PartPair, difference_in_points, paired_parts, split_result
-
-NOT_HELD_OUT = ("train", "validation", "calibration")
-
-
-EMBEDDED_NOTE = (
-    "The students here grew from the embedded base, a toy language model of about a million "
-    "parameters trained on synthetic Portuguese that shares the sample task's grammar and words: "
-    "these figures show that the loop works, not what a real student (STUDENT=Qwen/Qwen3-0.6B, "
-    "say) would score."
+from .differences import comparisons
+from .dividend import dividends
+from .finding import Found, find, held_out
+from .leakage import leakage_of
+from .results import (
+    BreakEven,
+    Comparison,
+    Dividend,
+    Measured,
+    Report,
+    Slice,
+    SwapVerdict,
+    SystemResult,
 )
-NOTES = (
-    "exact is the share of answer parts (in the sample task: sentences) with every label right; "
-    "a row that failed counts as wrong.",
-    "Intervals are at 95 %, rows resampled; they cover the choice of test rows, not the choice of "
-    "training seed.",
-    "agreement is measured against the teacher's labels, accuracy against gold; a student that "
-    "agrees with a wrong teacher is wrong.",
-    "Seconds are wall time per row while others are answered beside it (teacher 8 at a time, "
-    "students 64, baselines 1), the first row's loading included: a throughput, not a latency.",
-)
+from .scoring import measured
+from .shown import shown_rows
+from .slices import slices_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a report is asked for: the margin in points, the machine's price, and what it knows.
+
+    `speeds` are rows per second, `memories` peak MiB, both by run id.
+    """
+
+    margin: float
+    usd_per_hour: float | None
+    ceiling: Score | None
+    speeds: Mapping[str, float | None]
+    memories: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnSplit:
+    """What was found on one split; `pairs` counts all pairs of systems, tested or not."""
+
+    results: Mapping[str, Measured]
+    verdicts: Sequence[SwapVerdict]
+    comparisons: Sequence[Comparison]
+    pairs: int
+    dividends: Sequence[Dividend]
+    slices: Sequence[Slice]
+    break_even: Sequence[BreakEven]
 
 
 def compare(
-    task: Task, store: Store, *, splits: Sequence[str] | None = None, limit: int | None = None
+    task: Task,
+    store: Store,
+    *,
+    splits: Sequence[str] | None = None,
+    limit: int | None = None,
+    margin: float = 0.02,
+    texts: bool = True,
+    machine_usd_per_hour: float | None = None,
+    commands: Sequence[str] = (),
 ) -> Report:
-    """The Report of what the store holds: every system's newest run on the held-out splits."""
+    """The Report of what the store holds: every system's newest run on the held-out splits.
+
+    `limit` rows of each split; `margin`: how much worse than the teacher a student may be, as a
+    share of rows; `texts=False` leaves out what rows say; `machine_usd_per_hour` is what the
+    machine of the local models costs; `commands` are told as what makes the report again. The same
+    store gives the same report but for the time it was made. Raises StoreError.
+    """
     names = list(splits) if splits else held_out(store, task)
-    examples = {name: store.examples(task.name, split=name, limit=limit) for name in names}
-    systems = _newest_systems(store, task)
-    answers = {run.id: {r.example: r for r in store.records(run.id)} for run in systems}
-    teacher = next((run for run in systems if run.role == "teacher"), None)
-    taught = answers[teacher.id] if teacher else {}
-    floor = next(
-        (answers[run.id] for run in systems if (run.role, run.name) == ("baseline", "majority")),
-        None,
+    found = find(task, store, names, limit=limit)
+    runs = {one.name: one.run for one in found.systems}
+    terms = Terms(
+        margin=100 * margin,
+        usd_per_hour=machine_usd_per_hour,
+        ceiling=self_agreement(task, store, found.teaching) if found.teaching else None,
+        speeds={run.id: costs.rows_per_second(store, run) for run in runs.values()},
+        memories={run.id: costs.peak_memory(store, run) for run in runs.values()},
     )
-    results = [
-        SystemResult(
-            name=run.name,
-            role=run.role,
-            model=run.model,
-            target=run.target,
-            run=run.id,
-            description=_description(run),
-            splits={
-                name: split_result(
-                    task,
-                    name,
-                    rows,
-                    answers[run.id],
-                    taught=None if run is teacher else taught,
-                    floor=floor if run.role == "student" else None,
-                )
-                for name, rows in examples.items()
-                if any(row.id in answers[run.id] for row in rows)
-            },
-        )
-        for run in systems
-    ]
-    differences = _differences(task, systems, examples, answers)
-    ceiling = self_agreement(task, store, teacher) if teacher else None
+    each = {name: _on_split(task, store, found, name, terms) for name in names}
     return Report(
         task=task.name,
         created=now(),
-        ceiling=ceiling,
-        splits=[
-            SplitNote(name=name, rows=len(examples[name]), sentence=_note(task, name))
-            for name in names
-        ],
-        systems=[result for result in results if result.splits],
-        answer=" ".join([_answer(differences), *_not_learnt(results), *_toy_base(systems)]),
-        differences=differences,
-        disagreements=_disagreements(task, systems, examples, answers),
-        notes=[*NOTES, *_ceiling_note(ceiling)],
-        versions=versions(),
+        reference=found.reference.name if found.reference else None,
+        margin=terms.margin,
+        ceiling=terms.ceiling,
+        splits=[told.split_note(task, sheet) for sheet in found.sheets.values()],
+        systems=[_system(store, found, one, each, terms) for one in found.systems],
+        answer=_answer(found, each, terms),
+        verdicts=[one for on in each.values() for one in on.verdicts],
+        comparisons=[one for on in each.values() for one in on.comparisons],
+        dividends=[one for on in each.values() for one in on.dividends],
+        break_even=list(next((on.break_even for on in _backwards(each) if on.break_even), ())),
+        slices=[one for on in each.values() for one in on.slices],
+        leakage=leakage_of(task, store, names),
+        rows=shown_rows(task, store, found.sheets, found.systems, texts=texts),
+        notes=told.notes(
+            terms.ceiling, {name: (len(on.comparisons), on.pairs) for name, on in each.items()}
+        ),
+        provenance=told.provenance(task, runs, commands),
         curves=trained_curves(store, task.name),
     )
 
 
-def _ceiling_note(ceiling: Score | None) -> list[str]:
-    if ceiling is None:
-        return ["Whether the teacher agrees with itself is not known: distill --repeat 200 asks."]
-    return [
-        "In the teacher's own row, agreement is with itself, over the rows of all splits that it "
-        "was asked twice: the ceiling of what a student's agreement can show."
-    ]
-
-
-def held_out(store: Store, task: Task) -> list[str]:
-    """The splits nobody trains on, the most telling first: wild, hard, others, test."""
-    order = {"wild": 0, "hard": 1, "test": 3}
-    names = [name for name in store.splits(task.name) if name not in NOT_HELD_OUT]
-    return sorted(names, key=lambda name: (order.get(name, 2), name))
-
-
-def _newest_systems(store: Store, task: Task) -> list[Run]:
-    """The newest run per role and name: teacher, students, baselines, base, majority last."""
-    newest: dict[tuple[str, str], Run] = {}
-    for run in store.runs(task=task.name):
-        if is_repeat(run):
-            continue
-        answered = (record.answer for record in store.iter_records(run.id))
-        if run.answers == task.answers and (run.name == NOTEBOOK or any(answered)):
-            newest.setdefault((run.role, run.name), run)
-    roles = ("teacher", "student", "baseline", "base")
-    return sorted(
-        newest.values(),
-        key=lambda run: (run.name == "majority", roles.index(run.role), run.name),
-    )
-
-
-def _differences(
-    task: Task,
-    systems: Sequence[Run],
-    examples: Mapping[str, Sequence[Example]],
-    answers: Mapping[str, Mapping[str, Record]],
-) -> list[Difference]:
-    """The student trained with reasoning minus the one trained on labels alone, per split."""
-    pair = _twins([run for run in systems if run.role == "student"])
-    if pair is None:
-        return []
-    first, second = pair
-    differences = []
-    for split, rows in examples.items():
-        pairs = paired_parts(task, rows, answers[first.id], answers[second.id])
-        if pairs:
-            differences.append(_difference(first, second, split, pairs))
-    return differences
-
-
-def _twins(students: Sequence[Run]) -> tuple[Run, Run] | None:
-    """A reasoning and a label-only student of the same base that learnt the same rows."""
-    for first in students:
-        for second in students:
-            same = all(
-                first.parameters.get(fact) == second.parameters.get(fact)
-                for fact in ("base", "rows")
-            )
-            if same and (first.target, second.target) == ("reason_label", "label"):
-                return first, second
-    return None
-
-
-def _difference(
-    first: Run,
-    second: Run,
-    split: str,
-    pairs: Sequence[PartPair],
-) -> Difference:
-    points = difference_in_points(pairs)
-    return Difference(
-        first=first.name,
-        second=second.name,
-        split=split,
-        points=points,
-        wins=sum(a[key] and not b[key] for a, b in pairs for key in a),
-        losses=sum(b[key] and not a[key] for a, b in pairs for key in a),
-        sentence=_verdict(split, points),
-    )
-
-
-def _verdict(split: str, points: Score) -> str:
-    if points.value is None or points.low is None or points.high is None:
-        return f"On {split} there is no gold to compare by."
-    figures = f"{points.value:+.1f} points (95 % interval {points.low:+.1f} to {points.high:+.1f})"
-    if points.low > 0:
-        return f"On {split} the student trained with reasoning is better: {figures}."
-    if points.high < 0:
-        return f"On {split} the student trained with reasoning is worse: {figures}."
-    return f"On {split} no difference is shown: {figures}."
-
-
-def _answer(differences: Sequence[Difference]) -> str:
-    if not differences:
-        return (
-            "Whether reasoning helps is not answered: it takes a student trained on labels alone "
-            "and one trained with reasoning, of the same base and on the same rows."
-        )
-    return QUESTION + " " + " ".join(difference.sentence for difference in differences)
-
-
-def _not_learnt(results: Sequence[SystemResult]) -> list[str]:
-    """For each split a sentence on the students that are not shown to beat the majority class."""
-    sentences = []
-    for split in dict.fromkeys(name for result in results for name in result.splits):
-        names = [r.name for r in results if split in r.splits and r.splits[split].learnt is False]
-        if names:
-            verb = "is" if len(names) == 1 else "are"
-            sentences.append(
-                f"On {split}, {' and '.join(names)} {verb} not learnt: not shown to beat the "
-                "majority class."
-            )
-    return sentences
-
-
-def _disagreements(
-    task: Task,
-    systems: Sequence[Run],
-    examples: Mapping[str, Sequence[Example]],
-    answers: Mapping[str, Mapping[str, Record]],
-    *,
-    at_most: int = 12,
-) -> list[Disagreement]:
-    """Rows to which the teacher and the students that were asked gave different answers."""
-    shown = [run for run in systems if run.role in ("teacher", "student")]
-    found: list[Disagreement] = []
-    for split, rows in examples.items():
-        here = 0
-        for row in rows:
-            records = {r.name: answers[r.id][row.id] for r in shown if row.id in answers[r.id]}
-            given = {name: record.answer for name, record in records.items()}
-            if len({fingerprint(answer) for answer in given.values()}) < 2:
-                continue
-            here += 1
-            if here > max(1, at_most // max(1, len(examples))):
-                break
-            found.append(
-                Disagreement(
-                    split=split,
-                    example=row.id,
-                    inputs=row.inputs,
-                    gold=row.gold,
-                    answers=given,
-                    reasonings={n: r.reasoning for n, r in records.items() if r.reasoning},
-                )
-            )
-    return found
-
-
-_TAUGHT = {
-    "label": "labels alone",
-    "reason_label": "reasoning and labels",
-    "label_reason": "labels, and their reasoning after the answer's end; it writes labels alone",
-    "multitask": "labels and reasoning as two tasks; it writes labels alone",
-}
-
-
-_BASELINES = {
-    "tfidf": "TF-IDF of words and characters with logistic regression, on the same labels",
-    "majority": "always the most frequent label of the teacher",
-    NOTEBOOK: "a student as the course's notebook serves it: HuggingFacePipeline, not held to JSON",
-}
-
-
-def _description(run: Run) -> str:
-    descriptions = {
-        "teacher": "the teacher: its labels are what the others learn from",
-        "student": f"a student trained on the teacher's {_TAUGHT[run.target]}"
-        if run.target in _TAUGHT
-        else f"a student of the target {run.target}",
-        "base": "the base model before training, told the teacher's words, held to the schema",
+def _on_split(task: Task, store: Store, found: Found, split: str, terms: Terms) -> OnSplit:
+    sheet, ground = found.sheets[split], found.ground(split)
+    results = {
+        one.name: _measured(task, found, one, split, terms)
+        for one in found.systems
+        if split in one.sheets
     }
-    return descriptions.get(run.role) or _BASELINES[run.name]
+    reference = found.reference.name if found.reference else None
+    tested, pairs = comparisons(task, sheet, found.systems, reference=reference)
+    return OnSplit(
+        results=results,
+        verdicts=verdicts.verdicts(
+            sheet,
+            found.systems,
+            results,
+            reference=found.reference,
+            margin=terms.margin,
+            ceiling=terms.ceiling,
+        )
+        if found.reference is not None
+        else [],
+        comparisons=tested,
+        pairs=pairs,
+        dividends=dividends(
+            found.systems,
+            sheet,
+            against=ground,
+            speeds=terms.speeds,
+            machine_usd_per_hour=terms.usd_per_hour,
+        ),
+        slices=slices_of(task, store, sheet, found.systems, against=ground),
+        break_even=costs.break_evens(
+            store,
+            sheet,
+            found.systems,
+            reference=found.reference,
+            teaching=found.teaching,
+            speeds=terms.speeds,
+            machine_usd_per_hour=terms.usd_per_hour,
+        ),
+    )
 
 
-def _toy_base(systems: Sequence[Run]) -> list[str]:
-    toy = any(run.parameters.get("base") == "embedded" for run in systems)
-    return [EMBEDDED_NOTE] if toy else []
+def _measured(task: Task, found: Found, one: Answering, split: str, terms: Terms) -> Measured:
+    marks, run = one.sheets[split], one.run
+    teacher = None if one is found.reference else found.marks_of(found.reference, split)
+    return measured(
+        task,
+        found.sheets[split],
+        marks,
+        taught=teacher,
+        floor=found.marks_of(found.floor, split) if run.role == "student" else None,
+        support=found.supports[one.name].get(split),
+        effort=costs.effort_of(
+            run, marks, terms.speeds[run.id], terms.usd_per_hour, terms.memories[run.id]
+        ),
+    )
 
 
-def _note(task: Task, split: str) -> str:
-    return task.splits.get(split, f"Rows of split {split}, held out from training.")
+def _system(
+    store: Store, found: Found, one: Answering, each: Mapping[str, OnSplit], terms: Terms
+) -> SystemResult:
+    run: Run = one.run
+    return SystemResult(
+        name=one.name,
+        role=run.role,
+        model=run.model,
+        target=run.target,
+        strategy=run.strategy,
+        arm=one.arm,
+        seed=one.seed,
+        run=run.id,
+        description=told.description(run, reference=found.teaching.id if found.teaching else None),
+        training=costs.training_of(store, run, terms.usd_per_hour) if run.role == "student" else {},
+        splits={split: each[split].results[one.name] for split in one.sheets},
+    )
+
+
+def _answer(found: Found, each: Mapping[str, OnSplit], terms: Terms) -> str:
+    swap = verdicts.answer(
+        list(each), [one for on in each.values() for one in on.verdicts], margin=terms.margin
+    )
+    unlearnt = (verdicts.not_learnt(split, on.results) for split, on in each.items())
+    toy = verdicts.EMBEDDED_NOTE if verdicts.is_toy(found.systems) else None
+    return " ".join(filter(None, [swap, *unlearnt, toy]))
+
+
+def _backwards(each: Mapping[str, OnSplit]) -> list[OnSplit]:
+    """From split test on: its rows are the likeliest to be like those to come."""
+    return list(each.values())[::-1]

@@ -1,159 +1,181 @@
-"""One system on one split: its records against gold and against the teacher, as figures."""
+"""One system on one split: its Marks against gold and against the teacher, as figures."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...chains.task import Task, value_at
-from ...store.rows import Example, Record, Score
-from .metrics import (
+from ...chains.task import Task
+from ...store.rows import Score
+from ..statistics import (
+    class_scores,
     clustered_share,
-    label_result,
+    confusion_counts,
+    macro_f1,
+    mean_score,
     paired_points,
-    part_scores,
-    percentile,
     share,
-    speaks_of,
 )
-from .results import LabelResult, SplitResult
+from .answered import FOREIGN, Marks, Sheet
+from .confidence import confidence_of
+from .marking import other_paths
+from .rationales import rationales_of
+from .results import Against, ClassResult, Correctness, Effort, LabelResult, Measured
 
-Answered = tuple[Example, Record]
-PartPair = tuple[dict[str, bool], dict[str, bool]]
+NO_ANSWER, NO_CLASS = "no answer", "another value"
 
 
-def split_result(
+def measured(
     task: Task,
-    split: str,
-    examples: Sequence[Example],
-    records: Mapping[str, Record],
+    sheet: Sheet,
+    marks: Marks,
     *,
-    taught: Mapping[str, Record] | None,
-    floor: Mapping[str, Record] | None = None,
-) -> SplitResult:
-    """One system's records on one split, scored against gold and against the teacher's answers.
+    taught: Marks | None = None,
+    floor: Marks | None = None,
+    support: Marks | None = None,
+    effort: Effort | None = None,
+) -> Measured:
+    """All figures of one system on one split.
 
-    `taught` are the teacher's records by example, `floor` those of the majority class.
+    `taught` are the teacher's marks, None for the teacher itself; `floor` those of the majority
+    class, which a student must beat; `support` what it answered from its rationales alone.
     """
-    asked = [(example, records[example.id]) for example in examples if example.id in records]
-    judged = [(example, record) for example, record in asked if example.gold]
-    parts = [part_scores(task, example.gold or {}, record.answer) for example, record in judged]
-    right, of = [sum(p.values()) for p in parts], [len(p) for p in parts]
-    whole = [all(p.values()) for p in parts if p]
-    seconds = [record.seconds for _, record in asked]
-    return SplitResult(
-        split=split,
-        rows=len(asked),
-        errors=sum(record.answer is None for _, record in asked),
-        exact=clustered_share(right, of),
-        row_exact=share(sum(whole), len(whole)),
-        valid=share(sum(record.answer is not None for _, record in asked), len(asked)),
-        agreement=None if taught is None else _agreement(task, asked, taught),
-        labels=_labels(task, judged),
-        fields=_fields(task, judged),
-        cue_in_text=_cue_in_text(task, asked),
-        seconds_median=percentile(seconds, 0.5),
-        seconds_p95=percentile(seconds, 0.95),
-        input_tokens=_mean([record.input_tokens for _, record in asked]),
-        output_tokens=_mean([record.output_tokens for _, record in asked]),
-        cost=_mean([record.cost for _, record in asked], scale=1000),
-        learnt=None if floor is None else _learnt(task, examples, records, floor),
+    rows = int(marks.asked.sum())
+    valid = int(marks.answered.sum())
+    return Measured(
+        rows=rows,
+        errors=rows - valid,
+        valid=share(valid, rows),
+        gold=correctness(task, sheet, marks, against="gold", expected=sheet.gold),
+        teacher=None
+        if taught is None
+        else correctness(task, sheet, marks, against="teacher", expected=taught.given),
+        rationales=rationales_of(task, sheet, marks, support),
+        confidence=confidence_of(sheet, marks, taught),
+        effort=effort or Effort(),
+        learnt=None if floor is None else learnt(sheet, marks, floor),
     )
 
 
-def paired_parts(
-    task: Task,
-    examples: Sequence[Example],
-    first: Mapping[str, Record],
-    second: Mapping[str, Record],
-) -> list[PartPair]:
-    """Per row that both answered and that has gold: which parts each of the two got right."""
-    return [
-        (
-            part_scores(task, row.gold, first[row.id].answer),
-            part_scores(task, row.gold, second[row.id].answer),
-        )
-        for row in examples
-        if row.gold and row.id in first and row.id in second
-    ]
+def correctness(
+    task: Task, sheet: Sheet, marks: Marks, *, against: Against, expected: Any
+) -> Correctness | None:
+    """Figures against gold or the teacher; None where it speaks of no row that was asked.
 
-
-def difference_in_points(pairs: Sequence[PartPair]) -> Score:
-    return paired_points(
-        [sum(first.values()) for first, _ in pairs],
-        [sum(second.values()) for _, second in pairs],
-        [len(first) for first, _ in pairs],
+    `expected`: int16 [n, L], the labels that are held right.
+    """
+    right, scored = marks.right_rows(against)
+    if not scored.any():
+        return None
+    parts = parts_of(marks, against)[scored]
+    groups = units(sheet, scored)
+    return Correctness(
+        exact=clustered_share((parts == 1).sum(axis=1), (parts >= 0).sum(axis=1), groups=groups),
+        row_exact=clustered_share(right[scored], scored[scored], groups=groups),
+        labels={
+            name: label_result(
+                task.labels[next(iter(paths))],
+                expected[scored][:, columns],
+                marks.given[scored][:, columns],
+                groups,
+            )
+            for name, (paths, columns) in label_columns(task).items()
+        },
+        fields=_fields(task, sheet, marks, against),
+        unscored=int((marks.asked & ~scored).sum()),
     )
 
 
-def _learnt(
-    task: Task,
-    examples: Sequence[Example],
-    records: Mapping[str, Record],
-    floor: Mapping[str, Record],
-) -> bool | None:
-    points = difference_in_points(paired_parts(task, examples, records, floor))
-    return None if points.low is None else points.low > 0
+def label_columns(task: Task) -> dict[str, tuple[list[str], list[int]]]:
+    """Labels by the name they are shown under: their paths, and their columns in Marks.given.
 
-
-def _agreement(task: Task, asked: Sequence[Answered], taught: Mapping[str, Record]) -> Score:
-    parts = []
-    for example, record in asked:
-        teacher = taught.get(example.id)
-        if teacher is not None and teacher.answer is not None:
-            parts.append(part_scores(task, teacher.answer, record.answer))
-    return clustered_share([sum(p.values()) for p in parts], [len(p) for p in parts])
-
-
-def _labels(task: Task, judged: Sequence[Answered]) -> dict[str, LabelResult]:
-    """Labels of the same name and classes in several parts are one label with more pairs."""
+    Labels of the same name and classes in several parts are one label with more values a row.
+    """
     groups: dict[tuple[str, tuple[Any, ...]], list[str]] = {}
     for path, classes in task.labels.items():
         groups.setdefault((path.split(".")[-1], classes), []).append(path)
-    results = {}
-    for (leaf, classes), paths in groups.items():
-        rows = [
-            [
-                (value_at(example.gold, path), value_at(record.answer, path))
-                for path in paths
-                if value_at(example.gold, path) is not None
-            ]
-            for example, record in judged
-        ]
-        results[leaf if len(paths) > 1 else paths[0]] = label_result(classes, rows)
-    return results
+    places = {path: column for column, path in enumerate(task.labels)}
+    return {
+        (leaf if len(paths) > 1 else paths[0]): (paths, [places[path] for path in paths])
+        for (leaf, _), paths in groups.items()
+    }
 
 
-def _fields(task: Task, judged: Sequence[Answered]) -> dict[str, Score]:
-    fields = {}
-    for path in task.paths:
-        if path not in task.labels:
-            compare_values = task.comparator(path)
-            scores = [
-                compare_values(value_at(example.gold, path), value_at(record.answer, path))
-                if record.answer is not None
-                else 0.0
-                for example, record in judged
-                if speaks_of(example.gold or {}, path)
-            ]
-            fields[path] = clustered_share(scores, [1.0] * len(scores))
-    return fields
+def label_result(
+    classes: Sequence[Any], expected: Any, given: Any, groups: Any | None
+) -> LabelResult:
+    """One label, k values a row: class numbers [n, k], as Sheet and Marks have them."""
+    import numpy as np
+
+    names = [str(name) for name in classes]
+    known = expected >= 0
+    right = ((expected == given) & known).sum(axis=1)
+    counts = confusion_counts(expected, given, len(names))
+    foreign = np.bincount(expected[known & (given == FOREIGN)], minlength=len(names))
+    return LabelResult(
+        accuracy=clustered_share(right, known.sum(axis=1), groups=groups),
+        macro_f1=macro_f1(expected, given, len(names), groups=groups),
+        classes={
+            name: ClassResult(
+                precision=one.precision, recall=one.recall, f1=one.f1, support=one.support
+            )
+            for name, one in zip(names, class_scores(counts), strict=True)
+        },
+        confusion={
+            name: _given_counts(names, row.tolist(), int(other))
+            for name, row, other in zip(names, counts, foreign, strict=True)
+        },
+    )
 
 
-def _cue_in_text(task: Task, asked: Sequence[Answered]) -> Score | None:
-    """Of the cues that the reasonings cite, how many stand in the input."""
-    if task.cue is None or not any(record.reasoning for _, record in asked):
-        return None
-    found, cited = [], []
-    for example, record in asked:
-        text = "\n".join(example.inputs.values()).casefold()
-        cues = re.findall(task.cue, record.reasoning or "")
-        found.append(sum(cue.casefold() in text for cue in cues))
-        cited.append(len(cues))
-    return clustered_share(found, cited)
+def learnt(sheet: Sheet, marks: Marks, floor: Marks) -> bool | None:
+    """Whether the system beats the majority class at 95 %, in answer parts; None where unscored.
+
+    Against gold; where there is none, against the teacher.
+    """
+    for against in ("gold", "teacher"):
+        points = points_in_parts(sheet, marks, floor, against)
+        if points.low is not None:
+            return points.low > 0
+    return None
 
 
-def _mean(values: Sequence[float | None], *, scale: float = 1.0) -> float | None:
-    known = [value for value in values if value is not None]
-    return scale * sum(known) / len(known) if known else None
+def points_in_parts(sheet: Sheet, first: Marks, second: Marks, against: str) -> Score:
+    """First minus second, in percentage points of the answer parts that both were asked for."""
+    one, other = parts_of(first, against), parts_of(second, against)
+    both = (one >= 0) & (other >= 0)
+    rows = both.any(axis=1)
+    return paired_points(
+        ((one == 1) & both).sum(axis=1)[rows],
+        ((other == 1) & both).sum(axis=1)[rows],
+        both.sum(axis=1)[rows],
+        groups=units(sheet, rows),
+    )
+
+
+def parts_of(marks: Marks, against: str) -> Any:
+    """int8 [n, P]: the marks of the answer's parts against gold or the teacher."""
+    return marks.gold_parts if against == "gold" else marks.teacher_parts
+
+
+def units(sheet: Sheet, rows: Any) -> Any | None:
+    """The groups of these rows (bool [n]), None where no two of them share one."""
+    import numpy as np
+
+    groups = sheet.groups[rows]
+    return None if len(np.unique(groups)) == len(groups) else groups
+
+
+def _given_counts(names: Sequence[str], row: Sequence[int], foreign: int) -> dict[str, int]:
+    *told, silent = row
+    counts = dict(zip(names, told, strict=True))
+    counts |= {NO_ANSWER: silent - foreign, NO_CLASS: foreign}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _fields(task: Task, sheet: Sheet, marks: Marks, against: str) -> dict[str, Score]:
+    table = marks.gold_fields if against == "gold" else marks.teacher_fields
+    return {
+        path: mean_score(table[marks.asked, column], groups=units(sheet, marks.asked))
+        for column, path in enumerate(other_paths(task))
+    }

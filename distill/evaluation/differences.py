@@ -1,0 +1,145 @@
+"""Every pair of systems, tested on the same rows: who is better, by how much, is it chance."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from ...chains.task import Task
+from ...store.rows import Score
+from ..statistics import detectable_points, holm, mcnemar, paired_points
+from .answered import Answering, Marks, Sheet
+from .paired_f1 import macro_f1_points
+from .results import Against, Comparison
+from .scoring import label_columns, units
+
+MOST_PAIRS = 66  # on one split: all pairs of twelve systems
+_FIRST = {"student": 0, "base": 1, "baseline": 2, "teacher": 3}
+
+
+def comparisons(
+    task: Task, sheet: Sheet, found: Sequence[Answering], *, reference: str | None
+) -> tuple[list[Comparison], int]:
+    """The tested pairs of one split, and how many pairs there are.
+
+    Of more than MOST_PAIRS the ones that matter most are tested, chosen by role and name before
+    anything is looked at: students among each other, with the teacher, with the others. P values
+    are corrected for all that are tested (Holm 1979). Against gold where both have some, else
+    against the teacher's answers.
+    """
+    here = [one for one in found if sheet.split in one.sheets]
+    here.sort(key=lambda one: (_FIRST[one.run.role], one.name == reference))
+    pairs = list(itertools.combinations(here, 2))
+    chosen = sorted(pairs, key=lambda pair: _weight(*pair, reference=reference))[:MOST_PAIRS]
+    tested = [pair for pair in pairs if pair in chosen]
+    made = [_comparison(task, sheet, first, second) for first, second in tested]
+    known = [one for one in made if one is not None]
+    corrected = holm([one.p for one in known])
+    return [
+        one.model_copy(update={"p_holm": p, "sentence": _sentence(one, p)})
+        for one, p in zip(known, corrected, strict=True)
+    ], len(pairs)
+
+
+def _weight(first: Answering, second: Answering, *, reference: str | None) -> tuple[int, int]:
+    students = (first.run.role == "student") + (second.run.role == "student")
+    with_reference = reference in (first.name, second.name)
+    return -students, not with_reference
+
+
+def _comparison(task: Task, sheet: Sheet, first: Answering, second: Answering) -> Comparison | None:
+    one, other = first.sheets[sheet.split], second.sheets[sheet.split]
+    against = common_ground(one, other)
+    if against is None:
+        return None
+    right, other_right, both = paired_rows(one, other, against)
+    groups = units(sheet, both)
+    only_first, only_second = right & ~other_right, other_right & ~right
+    gains = _net(only_first, only_second, groups)
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    return Comparison(
+        first=first.name,
+        second=second.name,
+        split=sheet.split,
+        against=against,
+        points=paired_points(right, other_right, both[both], groups=groups),
+        macro_f1=_macro_f1(task, sheet, one, other, both, groups) if against == "gold" else None,
+        only_first=int(only_first.sum()),
+        only_second=int(only_second.sum()),
+        p=mcnemar(better, worse),
+        p_holm=None,
+        detectable=detectable_points((better + worse) / len(gains), len(gains)),
+        sentence="",
+    )
+
+
+def common_ground(first: Marks, second: Marks) -> Against | None:
+    """What two systems can be held against on rows that both were asked."""
+    grounds: tuple[Against, ...] = ("gold", "teacher")
+    for against in grounds:
+        if (first.right_rows(against)[1] & second.right_rows(against)[1]).any():
+            return against
+    return None
+
+
+def paired_rows(first: Marks, second: Marks, against: str) -> tuple[Any, Any, Any]:
+    """Which rows each got right, bool [m], of the m rows where bool [n] both were scored."""
+    (one, scored), (other, also) = first.right_rows(against), second.right_rows(against)
+    both = scored & also
+    return one[both], other[both], both
+
+
+def _net(only_first: Any, only_second: Any, groups: Any | None) -> Any:
+    """Rows more that the first got right, per unit: a group's rows are one unit of the test."""
+    import numpy as np
+
+    net = only_first.astype(int) - only_second.astype(int)
+    if groups is None:
+        return net
+    unit = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    return np.bincount(unit, weights=net)
+
+
+def _macro_f1(
+    task: Task, sheet: Sheet, first: Marks, second: Marks, rows: Any, groups: Any | None
+) -> Score | None:
+    """In points; None for a task without labels."""
+    labels = [
+        (
+            sheet.gold[rows][:, columns],
+            first.given[rows][:, columns],
+            second.given[rows][:, columns],
+            len(task.labels[paths[0]]),
+        )
+        for paths, columns in label_columns(task).values()
+    ]
+    return macro_f1_points(labels, groups=groups) if labels else None
+
+
+def _sentence(found: Comparison, p_holm: float | None) -> str:
+    points = found.points
+    held = "against gold" if found.against == "gold" else "in agreement with the teacher"
+    figures = (
+        f"{points.value:+.1f} points (95 % interval {points.low:+.1f} to {points.high:+.1f}, "
+        f"p {said_p(p_holm)} after Holm)"
+    )
+    if p_holm is None or p_holm >= 0.05:
+        seen = (
+            "no number of differing rows here would show one"
+            if found.detectable is None
+            else f"this many rows show one of {found.detectable:.1f} points or more"
+        )
+        return (
+            f"On {found.split}, no difference between {found.first} and {found.second} is shown "
+            f"{held}: {figures}; {seen}."
+        )
+    word = "better" if (points.value or 0) > 0 else "worse"
+    return f"On {found.split}, {found.first} is {word} than {found.second} {held}: {figures}."
+
+
+def said_p(p: float | None) -> str:
+    """A p value in few digits."""
+    if p is None:
+        return "unknown"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"

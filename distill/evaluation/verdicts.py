@@ -1,0 +1,238 @@
+"""Can I swap? Non-inferiority of every student on every split, and the answer in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...store.rows import Score
+from ..statistics import NonInferiority, non_inferiority
+from .answered import Answering, Sheet
+from .differences import common_ground, paired_rows
+from .results import Against, Measured, SwapVerdict, Verdict
+from .scoring import units
+
+MOST_NAMED = 6  # students that the first screen names with their figures
+
+EMBEDDED_NOTE = (
+    "The students here grew from the embedded base, a toy language model of about a million "
+    "parameters trained on synthetic Portuguese that shares the sample task's grammar and words: "
+    "these figures show that the loop works, not what a real student (STUDENT=Qwen/Qwen3-0.6B, "
+    "say) would score."
+)
+
+
+def verdicts(
+    sheet: Sheet,
+    found: Sequence[Answering],
+    results: Mapping[str, Measured],
+    *,
+    reference: Answering,
+    margin: float,
+    ceiling: Score | None = None,
+) -> list[SwapVerdict]:
+    """One for every student on the split of `sheet`; `margin` is in percentage points, above 0.
+
+    `results` are the systems' figures on it by name. A student that is not shown to beat the
+    majority class gets no "supported", however little the teacher knows.
+    """
+    return [
+        _verdict(sheet, one, reference, results, margin, ceiling)
+        for one in found
+        if one.run.role == "student" and sheet.split in one.sheets
+    ]
+
+
+def answer(splits: Sequence[str], found: Sequence[SwapVerdict], *, margin: float) -> str:
+    """What the first screen says, from the verdicts of all splits in their order."""
+    if not found:
+        return (
+            "Whether a student can stand in for the teacher is not answered: it takes a student "
+            "and the teacher it learnt from, with answers to the same held-out rows."
+        )
+    students = len({verdict.student for verdict in found})
+    head = f"Can a student stand in for the teacher, at most {margin:g} points worse?"
+    told = [_on_split(split, [v for v in found if v.split == split]) for split in splits]
+    many = (
+        [f"Each of {students} students is tested alone, at 95 %: take none for being the luckiest."]
+        if students > 1 and any(verdict.verdict == "supported" for verdict in found)
+        else []
+    )
+    return " ".join([head, *filter(None, told), *many])
+
+
+def not_learnt(split: str, results: Mapping[str, Measured]) -> str | None:
+    """A sentence on the systems that are not shown to beat the majority class."""
+    names = [name for name, result in results.items() if result.learnt is False]
+    if not names:
+        return None
+    verb = "is" if len(names) == 1 else "are"
+    return (
+        f"On {split}, {' and '.join(names)} {verb} not learnt: not shown to beat the "
+        "majority class."
+    )
+
+
+def _verdict(
+    sheet: Sheet,
+    student: Answering,
+    reference: Answering,
+    results: Mapping[str, Measured],
+    margin: float,
+    ceiling: Score | None,
+) -> SwapVerdict:
+    against, test = _tested(sheet, student, reference, margin)
+    result = results[student.name]
+    word: Verdict = test.verdict
+    if word == "supported" and result.learnt is False:
+        word = "not measurable"
+    return SwapVerdict(
+        student=student.name,
+        teacher=reference.name,
+        split=sheet.split,
+        against=against,
+        margin=margin,
+        difference=test.difference,
+        verdict=word,
+        rows_needed=test.rows_needed if word == "not enough rows" else None,
+        numbers=_numbers(result, results.get(reference.name), test, against, ceiling),
+        sentence=_sentence(sheet.split, student.name, against, test, word, margin, result.learnt),
+    )
+
+
+def _tested(
+    sheet: Sheet, student: Answering, reference: Answering, margin: float
+) -> tuple[Against, NonInferiority]:
+    """Against gold where both have some; else agreement with the teacher, held against 100 %.
+
+    Two systems that differ on a share d of the rows differ by at most d in accuracy.
+    """
+    import numpy as np
+
+    mine = student.sheets[sheet.split]
+    theirs = reference.sheets.get(sheet.split)
+    if theirs is not None and common_ground(mine, theirs) == "gold":
+        right, other, both = paired_rows(mine, theirs, "gold")
+        against: Against = "gold"
+    else:
+        same, both = mine.right_rows("teacher")
+        right, other, against = same[both], np.ones(int(both.sum()), bool), "teacher"
+    return against, non_inferiority(
+        right, other, both[both], margin_points=margin, groups=units(sheet, both)
+    )
+
+
+def _numbers(
+    student: Measured,
+    teacher: Measured | None,
+    test: NonInferiority,
+    against: Against,
+    ceiling: Score | None,
+) -> list[tuple[str, str]]:
+    """The four figures that carry the verdict, as far as they are known."""
+    numbers = []
+    if test.difference.value is not None:
+        label = "student minus teacher" if against == "gold" else "agreement minus 100 %"
+        numbers.append((label, _points(test.difference)))
+    if student.gold and teacher and teacher.gold:
+        accuracies = (student.gold.row_exact, teacher.gold.row_exact)
+        mine, theirs = (_percent(score) for score in accuracies)
+        numbers.append(("whole answers right", f"student {mine}, teacher {theirs}"))
+    if student.teacher:
+        told = _percent(student.teacher.exact)
+        if ceiling is not None and ceiling.value is not None:
+            told += f" (the teacher with itself: {_percent(ceiling)})"
+        numbers.append(("answer parts like the teacher's", told))
+    numbers.extend(_saving(student, teacher))
+    return numbers
+
+
+def _saving(student: Measured, teacher: Measured | None) -> list[tuple[str, str]]:
+    if teacher is None:
+        return []
+    mine, theirs = student.effort, teacher.effort
+    if mine.cost is not None and theirs.cost:
+        if not mine.cost:
+            return [("cost of 1,000 rows", f"student $0, teacher {_dollars(theirs.cost)}")]
+        told = f"student {_dollars(mine.cost)}, teacher {_dollars(theirs.cost)}"
+        return [("cost of 1,000 rows", f"{_times(theirs.cost / mine.cost, 'less')} ({told})")]
+    if mine.rows_per_second and theirs.rows_per_second:
+        told = f"student {mine.rows_per_second:.3g}, teacher {theirs.rows_per_second:.3g}"
+        ratio = _times(mine.rows_per_second / theirs.rows_per_second, "more")
+        return [("rows a second", f"{ratio} ({told})")]
+    return []
+
+
+def _sentence(
+    split: str,
+    student: str,
+    against: Against,
+    test: NonInferiority,
+    word: Verdict,
+    margin: float,
+    learnt: bool | None,
+) -> str:
+    start = f"On {split}, that {student} can stand in for the teacher"
+    if test.difference.value is None:
+        return f"{start} is not measurable: no row was answered by both and can be scored."
+    ground = "" if against == "gold" else ", taking the teacher for right because there is no gold"
+    seen = f"{_points(test.difference)} at a margin of {margin:g}{ground}"
+    if word == "not measurable":
+        return (
+            f"{start} is not measurable: {student} is not shown to beat the majority class "
+            f"({seen})."
+        )
+    if word == "supported":
+        return f"{start} is supported: {seen}."
+    lost = " It has not learnt the task: it does not beat the majority class."
+    tail = lost if learnt is False else ""
+    if word == "not enough rows":
+        more = f"; about {test.rows_needed:,} rows would do" if test.rows_needed else ""
+        return f"{start} is undecided, there are not enough rows: {seen}{more}.{tail}"
+    return f"{start} is not supported: {seen}.{tail}"
+
+
+def _on_split(split: str, found: Sequence[SwapVerdict]) -> str | None:
+    """Every student by verdict, best verdict first."""
+    if not found:
+        return None
+    told = []
+    for word in ("supported", "not enough rows", "not supported", "not measurable"):
+        named = [verdict for verdict in found if verdict.verdict == word]
+        if named:
+            shown = ", ".join(_shown(verdict) for verdict in named[:MOST_NAMED])
+            rest = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+            told.append(f"{word}: {shown}{rest}")
+    return f"On {split}, {'; '.join(told)}."
+
+
+def _shown(verdict: SwapVerdict) -> str:
+    value = verdict.difference.value
+    if value is None:
+        return verdict.student
+    needed = f", about {verdict.rows_needed:,} rows would do" if verdict.rows_needed else ""
+    return f"{verdict.student} ({_points(verdict.difference)}{needed})"
+
+
+def _points(score: Score) -> str:
+    return f"{score.value:+.1f} points [{score.low:+.1f}, {score.high:+.1f}]"
+
+
+def _percent(score: Score) -> str:
+    return "unknown" if score.value is None else f"{100 * score.value:.1f} %"
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:.2f}" if usd >= 0.1 else f"${usd:.2g}"
+
+
+def _times(ratio: float, word: str) -> str:
+    """How many times more or less, in plain figures."""
+    if ratio < 1:
+        ratio, word = 1 / ratio, {"more": "less", "less": "more"}[word]
+    return f"{ratio:,.0f} times {word}" if ratio >= 10 else f"{ratio:.1f} times {word}"
+
+
+def is_toy(systems: Sequence[Any]) -> bool:
+    """Whether a student grew from the embedded base."""
+    return any(one.run.parameters.get("base") == "embedded" for one in systems)
