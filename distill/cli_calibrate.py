@@ -1,0 +1,119 @@
+"""The commands `calibrate` and `watch`: what a student may answer alone, and if it still may."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    LimitOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+    say,
+    stoppable,
+)
+from .progress import row_bars
+
+if TYPE_CHECKING:
+    from ..store.rows import Calibration
+
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+_SHOWN = 10  # points of the curve
+
+
+def calibrate_(
+    run: Annotated[Path, typer.Option(help="the student's run folder")],
+    task: TaskOption = SAMPLE_TASK,
+    store: StoreOption = DEFAULT_STORE,
+    agreement: Annotated[
+        float, typer.Option(help="share of the student's answers that are to be the teacher's")
+    ] = 0.97,
+    confidence: Annotated[float, typer.Option(help="how sure that is to be")] = 0.95,
+    max_usd_per_1000: Annotated[
+        float | None, typer.Option(help="refuse a cascade whose 1,000 rows cost more")
+    ] = None,
+    limit: LimitOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """From which confidence on the student answers alone: a threshold and its bound, or why not."""
+    from ..chains.loading import load_task
+    from .guarantee.calibrating import calibrate
+
+    with open_store(store, create=False) as opened, stoppable(), row_bars() as progress:
+        found = calibrate(
+            load_task(task),
+            opened,
+            run,
+            agreement=agreement,
+            confidence=confidence,
+            max_usd_per_1000=max_usd_per_1000,
+            limit=limit,
+            progress=progress,
+        )
+    if as_json:
+        say(json.dumps(found.model_dump(), ensure_ascii=False))
+    else:
+        for line in told(found):
+            say(line)
+    if found.threshold is None:
+        fail(f"refused: {found.details['why']}")
+
+
+def told(found: Calibration) -> list[str]:
+    """The calibration as lines to read."""
+    details = found.details
+    lines = [
+        f"{details['validation_rows']:,} validation rows for the calibrator, {found.rows:,} "
+        "calibration rows for the threshold"
+    ]
+    lines += [f"  left out {count:,}: {why}" for why, count in details["left_out"].items()]
+    lines += [f"  not known: {what}" for what in details["unknown"]]
+    lines += _curve_lines(found)
+    if found.threshold is not None:
+        share = details["agreed"] / details["answered"]
+        lines.append(
+            f"threshold {found.threshold:.6g}: the student answers {details['coverage']:.1%} and "
+            f"agrees in at least {found.agreement:.1%} of them with {details['confidence']:.0%} "
+            f"confidence (here {share:.1%} of {details['answered']:,})"
+        )
+        lines.append(_saving(found))
+    return lines
+
+
+def _saving(found: Calibration) -> str:
+    usd, coverage = found.details["usd_per_1000"], found.details["coverage"]
+    if usd["teacher"] is None:
+        return f"saved: {1000 * coverage:,.0f} of 1,000 calls of the teacher (no price is known)"
+    saved = usd["teacher"] - usd["cascade"]
+    return (
+        f"saved: ${saved:.4g} of ${usd['teacher']:.4g} for 1,000 rows, {1000 * coverage:,.0f} of "
+        "1,000 calls of the teacher"
+    )
+
+
+def _curve_lines(found: Calibration) -> list[str]:
+    from .guarantee.curve import curve
+
+    points = curve(found)
+    step = max(1, len(points) // _SHOWN)
+    shown = [p for place, p in enumerate(points) if p.chosen or place % step == step - 1]
+    lines = ["coverage  agreement  at least  as the teacher  usd per 1,000"] if shown else []
+    for point in shown:
+        agreed = "-" if point.agreement is None else f"{point.agreement:.3f}"
+        usd = "-" if point.usd_per_1000 is None else f"{point.usd_per_1000:.4g}"
+        mark = "  chosen" if point.chosen else ""
+        lines.append(
+            f"{point.coverage:8.3f}  {agreed:>9}  {point.low:8.3f}  {point.quality:14.3f}  "
+            f"{usd:>13}{mark}"
+        )
+    return lines
+
+
+COMMANDS = {"calibrate": calibrate_}
