@@ -13,6 +13,7 @@ from typing import Any
 from ...chains.task import Task, Thought, value_at
 from ...store.columns import LONGEST_INPUT
 from ...store.rows import AnsweredBy, Run, example_id
+from ..evaluation.marking import part_scores
 from ..loop import thought_fields
 from ..prices import Price, Usage
 from ..redaction import line_of, one_line, storable
@@ -183,9 +184,8 @@ def _agreed(
     """
     if teacher is None or student is None or not teacher.get("answer"):
         return None
-    from ..evaluation.metrics import part_scores
-
-    return all(part_scores(task, teacher["answer"], student.get("answer")).values())
+    scores = part_scores(task, teacher["answer"], student.get("answer"))
+    return bool(scores) and all(scores.values())
 
 
 def _tokens(usage: Usage | None) -> dict[str, Any]:
