@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -17,7 +17,7 @@ from .alone import alone
 from .budget import Budget, Spend
 from .calls import Caller
 from .limits import LabellingError, Limits
-from .loop import Progress, Rows, answer_rows, run_coroutine
+from .loop import Chain, Progress, Rows, answer_rows, run_coroutine
 from .prices import Price, find_price
 from .reuse import reuse_labels as reuse
 from .runs import ZERO_SHOT, start, teacher_run
@@ -67,7 +67,7 @@ def label(
     asked, limits = dict(options or {}), limits or Limits()
     build_strategy(strategy, task, models, **asked)  # what is wrong with it is said at once
     known = [find_price(one) for one in models] if prices is None else list(prices)
-    _check_budget(models, known, limits)
+    check_budget(models, known, limits)
     rows = Rows(
         splits=(split,) if split is not None else None,
         limit=limit,
@@ -80,28 +80,64 @@ def label(
     )
     note_terms(store, models)
 
-    async def answer() -> None:
-        calls = calls_per_row(strategy, models=len(models), **asked)
-        caller = Caller(limits, budget=_budget(store, run, limits, calls, known), crowd=concurrency)
-        async with own_clients(models) as ready:
-            governed = [caller.governed(*pair) for pair in zip(ready, known, strict=True)]
-            await answer_rows(
-                build_strategy(strategy, task, governed, **asked),
-                task,
-                store,
-                run,
-                rows,
-                caller=caller,
-                config={"configurable": {"schema_retries": schema_retries}},
-                concurrency=concurrency,
-                progress=progress,
-            )
+    def build(ready: Sequence[BaseChatModel]) -> Chain:
+        return build_strategy(strategy, task, ready, **asked)
 
     with alone(store, run):
         if reuse_labels is not None:
             reuse(task, store, run, reuse_labels)
-        run_coroutine(answer())
+        run_coroutine(
+            answer_within(
+                build,
+                task,
+                store,
+                run,
+                rows,
+                models=models,
+                prices=known,
+                calls=calls_per_row(strategy, models=len(models), **asked),
+                limits=limits,
+                schema_retries=schema_retries,
+                concurrency=concurrency,
+                progress=progress,
+            )
+        )
     return store.run(run.id)
+
+
+async def answer_within(
+    build: Callable[[Sequence[BaseChatModel]], Chain],
+    task: Task,
+    store: Store,
+    run: Run,
+    rows: Rows,
+    *,
+    models: Sequence[BaseChatModel],
+    prices: Sequence[Price | None],
+    calls: int,
+    limits: Limits,
+    schema_retries: int = SCHEMA_RETRIES,
+    concurrency: int = 8,
+    progress: Progress | None = None,
+) -> None:
+    """Answer what `run` has left with the chain that `build` makes of models held to `limits`.
+
+    `calls` is the most that a row makes of them. Raises LabellingError, Stopped.
+    """
+    caller = Caller(limits, budget=_budget(store, run, limits, calls, prices), crowd=concurrency)
+    async with own_clients(models) as ready:
+        governed = [caller.governed(*pair) for pair in zip(ready, prices, strict=True)]
+        await answer_rows(
+            build(governed),
+            task,
+            store,
+            run,
+            rows,
+            caller=caller,
+            config={"configurable": {"schema_retries": schema_retries}},
+            concurrency=concurrency,
+            progress=progress,
+        )
 
 
 def _check_rows(task: Task, store: Store, split: str | None) -> None:
@@ -111,7 +147,7 @@ def _check_rows(task: Task, store: Store, split: str | None) -> None:
         raise LabellingError(f"task {task.name} has no examples in {where}; import data first")
 
 
-def _check_budget(
+def check_budget(
     models: Sequence[BaseChatModel], prices: Sequence[Price | None], limits: Limits
 ) -> None:
     """A ceiling needs to know the worst case of a call before it is sent."""
@@ -136,7 +172,11 @@ def _budget(
 ) -> Budget | None:
     if limits.max_usd is None and limits.max_tokens is None:
         return None
+    return Budget(limits, spent=spent_so_far(store, run, prices), calls_per_row=calls)
+
+
+def spent_so_far(store: Store, run: Run, prices: Sequence[Price | None]) -> Spend:
+    """What the run has spent at most; rows without a cost count at the dearest of the prices."""
     past = spent_by(store, run.id)
     dear = (price.worst(past.unpriced_input, past.unpriced_output) for price in prices if price)
-    spent = Spend(past.usd + max(dear, default=0.0), past.tokens)
-    return Budget(limits, spent=spent, calls_per_row=calls)
+    return Spend(past.usd + max(dear, default=0.0), past.tokens)

@@ -17,6 +17,7 @@ from .differences import comparisons
 from .dividend import dividends
 from .finding import Found, find, held_out
 from .leakage import leakage_of
+from .learning import learning_of
 from .results import (
     BreakEven,
     Comparison,
@@ -103,6 +104,7 @@ def compare(
         break_even=list(next((on.break_even for on in _backwards(each) if on.break_even), ())),
         slices=[one for on in each.values() for one in on.slices],
         leakage=leakage_of(task, store, names),
+        learning=learning_of(task, store, names, limit=limit, teacher=found.teaching),
         rows=shown_rows(task, store, found.sheets, found.systems, texts=texts),
         notes=told.notes(
             terms.ceiling, {name: (len(on.comparisons), on.pairs) for name, on in each.items()}

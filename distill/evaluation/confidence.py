@@ -41,15 +41,15 @@ def confidence_of(sheet: Sheet, marks: Marks, teacher: Marks | None = None) -> C
     return Confidence(
         against=against,
         labels=int(judged.sum()),
-        ece=float(expected_calibration_error(sure, correct, bins=BINS)),
-        brier=float(brier(sure, correct)),
-        curve=_curve(sure, correct),
+        ece=expected_calibration_error(sure, correct, bins=BINS) or 0.0,
+        brier=brier(sure, correct) or 0.0,
+        curve=_curve(sure, correct, np.repeat(sheet.groups, judged.sum(axis=1))),
         risk_coverage=[(float(a), float(b)) for a, b in risk_coverage(whole, every)],
     )
 
 
-def _curve(sure: Any, correct: Any) -> list[Bin]:
+def _curve(sure: Any, correct: Any, groups: Any) -> list[Bin]:
     return [
         Bin(confidence=confidence, right=right, n=right.n)
-        for confidence, right in calibration_bins(sure, correct, bins=BINS)
+        for confidence, right in calibration_bins(sure, correct, bins=BINS, groups=groups)
     ]

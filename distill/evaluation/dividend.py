@@ -12,6 +12,7 @@ from ...store.rows import Score
 from ..statistics import clustered_share, detectable_points, holm, paired_points
 from .answered import Answering, Marks, Sheet
 from .costs import machine_usd
+from .randomisation import sign_flip_p
 from .results import Against, Dividend, DividendArm
 
 ALPHA = 0.05
@@ -61,34 +62,10 @@ def dividends(
 
 
 def arm_of(name: str, seed: int | None) -> str:
-    """A student's name without its seed: label-s1, label-seed-1 and label-1 are arms of label."""
+    """A student's name without its seed: label-s1, label-seed-1 and label_1 are arms of label."""
     if seed is None:
         return name
-    bare = re.sub(rf"[-_. ]?(?:seed|s)?[-_. ]?{seed}$", "", name)
-    return bare or name
-
-
-def sign_flip_p(differences: Any) -> float:
-    """Two-sided p of Fisher's randomisation test on whole differences, int64 [n].
-
-    Under no difference each is as likely as its negative. The sum's distribution is exact: that of
-    all differences of one size is a binomial, and these are convolved. For differences of -1, 0 and
-    1 it is McNemar's exact test.
-    """
-    import numpy as np
-
-    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    if not len(sizes):
-        return 1.0
-    distribution = np.ones(1)
-    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        spread = np.zeros(2 * size * count + 1)
-        spread[:: 2 * size] = _fair(count)
-        distribution = _convolved(distribution, spread)
-    middle = len(distribution) // 2
-    seen = abs(int(differences.sum()))
-    tail = float(distribution[middle + seen :].sum())
-    return min(1.0, 2 * tail if seen else 1.0)
+    return re.sub(rf"(?<=.)[-_. ](?:s|seed)?[-_. ]?{seed}$", "", name)
 
 
 def _arms(students: Iterable[Answering], split: str) -> list[_Arm]:
@@ -183,7 +160,7 @@ def _gain(
     import numpy as np
 
     pairs = _paired(arm, label)
-    first = second = of = 0
+    first = second = of = np.zeros(len(sheet.ids), int)
     gains = []
     for mine, theirs in pairs:
         ours, scored = mine.right_rows(against)
@@ -277,30 +254,6 @@ def _spread(values: Sequence[float]) -> float | None:
     import statistics
 
     return statistics.stdev(values) if len(values) > 1 else None
-
-
-def _fair(count: int) -> Any:
-    """The chances of 0 to `count` heads of that many fair coins."""
-    import numpy as np
-
-    heads = np.arange(count + 1)
-    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, count + 1)))])
-    return np.exp(logs[count] - logs[heads] - logs[count - heads] - count * np.log(2))
-
-
-def _convolved(first: Any, second: Any) -> Any:
-    from scipy.signal import convolve
-
-    if len(first) == 1:
-        return first[0] * second
-    return _clipped(convolve(first, second))
-
-
-def _clipped(values: Any) -> Any:
-    """Without the tiny negative chances that a Fourier transform leaves."""
-    import numpy as np
-
-    return np.maximum(values, 0.0)
 
 
 def _verdict(split: str, arms: Sequence[DividendArm], against: Against) -> str:

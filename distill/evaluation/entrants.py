@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from ...store.provenance import trainings
 from ...store.rows import Run, Training
 from ...store.store import Store
 from ..runs import NOTEBOOK, is_repeat
-from .dividend import arm_of
+from .learning import is_on_curve
 from .rationales import RATIONALE_OF
 
 ROLES = ("teacher", "student", "baseline", "base")
@@ -34,7 +35,8 @@ def entrants(task: Task, store: Store) -> tuple[list[Entrant], Run | None]:
 
     That is the teacher run that the newest student learnt from, else the baselines, else the newest
     that has answered rows of split train, else the newest. A run that asks rows again, or that
-    answers from rationales alone, is no system. Order: teachers, students, others, majority last.
+    answers from rationales alone, is no system, nor is a point of a learning curve. Order:
+    teachers, students, others, majority last.
     """
     runs = [run for run in store.runs(task=task.name) if _is_system(task, store, run)]
     known = [training for training in trainings(store) if training.task == task.name]
@@ -63,7 +65,9 @@ def entrants(task: Task, store: Store) -> tuple[list[Entrant], Run | None]:
 
 
 def _is_system(task: Task, store: Store, run: Run) -> bool:
-    if is_repeat(run) or RATIONALE_OF in run.parameters or run.answers != task.answers:
+    if is_repeat(run) or run.answers != task.answers:
+        return False
+    if RATIONALE_OF in run.parameters or is_on_curve(run):
         return False
     return run.name == NOTEBOOK or has_answers(store, run.id)
 
@@ -132,3 +136,10 @@ def _seed(run: Run, known: Sequence[Training]) -> int | None:
         return seed
     training = _training(run, known)
     return training.seed if training is not None else None
+
+
+def arm_of(name: str, seed: int | None) -> str:
+    """A student's name without its seed: label-s1, label-seed-1 and label_1 are seeds of label."""
+    if seed is None:
+        return name
+    return re.sub(rf"(?<=.)[-_. ](?:seed|s)?[-_. ]?{seed}$", "", name)

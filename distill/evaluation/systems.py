@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_core.runnables import Runnable
-
 from ...chains.answer import answer_chain
-from ...chains.task import Target, Task, Thought
+from ...chains.task import Target, Task
 from ...store.rows import Run, fingerprint
 from ...store.store import Store
 from ..dataset import lesson_pairs
-from ..limits import LabellingError
-from ..loop import Progress, Rows, run_chain
-from ..runs import describe_run, is_repeat, start
+from ..limits import LabellingError, Limits
+from ..loop import Chain, Rows
+from ..runs import describe_run, is_repeat
+from .asked import Asker, ProgressOf, from_rationale, with_peak_memory
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
-from .comparing import compare, held_out
+from .comparing import compare
+from .finding import held_out
 from .notebook import notebook_chain, notebook_run
+from .prompted import Prompting, System, ask_base, ask_system, ask_teacher, system_names
+from .rationales import RATIONALE_OF
 from .results import Report
+from .teach_curve import teach_curve
 
 STUDENT_CONCURRENCY = 64
-AnswerChain = Runnable[dict[str, Any], Thought]
-LocalModel = tuple[Run, AnswerChain, Any]  # the last is the ChatStudent that answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalModel:
+    """A student or the untuned base, not loaded yet, and the run that it fills."""
+
+    run: Run
+    model: Any  # the ChatStudent that answers
 
 
 def evaluate(
@@ -33,55 +44,65 @@ def evaluate(
     students: Sequence[Path | str] = (),
     base: str | None = None,
     notebook: Path | None = None,
+    systems: Mapping[str, System] | Sequence[System] = (),
+    prompting: Prompting | None = None,
+    support: bool = False,
+    curve: bool = False,
+    curve_students: Sequence[Path | str] = (),
     splits: Sequence[str] | None = None,
     limit: int | None = None,
-    progress: Callable[[str], Progress | None] | None = None,
+    limits: Limits | None = None,
+    price_table: Path | None = None,
+    concurrency: int = 8,
+    progress: ProgressOf | None = None,
+    **shown: Any,
 ) -> Report:
-    """Run the students, the untuned base and the baselines on the held-out splits, and compare.
+    """Everybody answers the held-out splits, and is compared; what is answered is not asked again.
 
-    The baselines learn from the teacher's labels in split `train`; `notebook` is the run folder of
-    a student that is served as the course's notebook does, too, held to no schema. What a system
-    has answered before is not asked again. `progress` is called with a system's name and returns
-    its callback.
-    Raises LabellingError, StudentError, StoreError.
+    `students` are run folders or hub ids; several seeds of one recipe are several of them. `base`
+    is the untuned base; majority class and TF-IDF learn from the teacher's labels in split `train`;
+    `notebook` is a run folder that is served as the course's notebook does, too, held to no schema.
+    `systems` are any others, by name: "provider:model", file.py:name, a chat model, or a Runnable
+    from the task's inputs to an answer. `prompting` asks base and teacher by prompt strategies.
+    `support` also asks every student that reasons for its labels from its rationale alone. `curve`
+    teaches TF-IDF, and students like `curve_students`, with fewer labels.
+
+    `limits` cap what this call spends on paid models, asked `concurrency` rows side by side; they
+    come last. `progress` is called with a system's name and returns its callback; `shown` goes to
+    `compare`. Raises LabellingError, Stopped where a limit ended it (all else is stored: `compare`
+    shows it), StudentError, TaskError, StoreError.
     """
-    local = list(
-        _models(task, [Path(folder) for folder in students], base)
-    )  # a folder that is no student is said at once
+    local = list(_models(task, students, base))  # a folder that is no student is said at once
+    others = system_names(systems)
     teacher = teaching_run(store, task)
     names = list(splits) if splits else held_out(store, task)
-    rows = Rows(splits=tuple(names), limit=limit)
     found = store.splits(task.name)
     if not any(found.get(name) for name in names):
         raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
-
-    def answer(run: Run, chain: AnswerChain, concurrency: int, gives_up: bool = True) -> None:
-        run_chain(
-            chain,
-            task,
-            store,
-            start(task, store, run),
-            rows,
-            concurrency=concurrency,
-            gives_up=gives_up,
-            progress=progress(run.name) if progress else None,
-        )
-
-    for run, chain in _baselines(task, store, teacher):
-        answer(run, chain, 1)
-    asked = notebook_run(task, notebook) if notebook is not None else None
-    if notebook is not None and asked is not None and rows.count(store, asked):
-        answer(asked, notebook_chain(task, notebook), 1, gives_up=False)
-    for run, chain, model in local:
-        try:
-            if rows.count(store, run):
-                _ = (
-                    model.engine
-                )  # weights that cannot be loaded are one error, not one for each row
-            answer(run, chain, STUDENT_CONCURRENCY)
-        finally:
-            model.close()
-    return compare(task, store, splits=names, limit=limit)
+    asker = Asker(
+        task=task,
+        store=store,
+        rows=Rows(splits=tuple(names), limit=limit),
+        limits=limits or Limits(),
+        concurrency=concurrency,
+        progress=progress,
+    )
+    pairs = taught_pairs(store, task, teacher)
+    for run, make in baselines(task, teacher, pairs):
+        asker.ask(run, make(task, pairs), at_once=1)
+    if notebook is not None:
+        _ask_notebook(asker, notebook)
+    for one in local:
+        _ask_local(asker, one, support=support)
+    if curve:
+        teach_curve(asker, teacher, pairs, [Path(folder) for folder in curve_students])
+    prompting = prompting or Prompting()
+    if base is not None:
+        ask_base(asker, prompting, base, teacher, STUDENT_CONCURRENCY)
+    for name, system in others.items():
+        ask_system(asker, name, system, price_table)
+    ask_teacher(asker, prompting, teacher)
+    return compare(task, store, splits=names, limit=limit, **shown)
 
 
 def teaching_run(store: Store, task: Task) -> Run:
@@ -89,7 +110,7 @@ def teaching_run(store: Store, task: Task) -> Run:
     for run in store.runs(task=task.name, role="teacher"):
         if is_repeat(run):
             continue
-        taught = store.records(run.id, split="train") if run.answers == task.answers else []
+        taught = store.iter_records(run.id, split="train") if run.answers == task.answers else ()
         if any(record.answer for record in taught):
             return run
     raise LabellingError(
@@ -97,7 +118,8 @@ def teaching_run(store: Store, task: Task) -> Run:
     )
 
 
-def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, AnswerChain]]:
+def taught_pairs(store: Store, task: Task, teacher: Run) -> Pairs:
+    """What the teacher's split train teaches. Raises LabellingError where nothing is left of it."""
     taught, left_out = lesson_pairs(store, task, teacher.id, split="train")
     pairs = [pair for pair in taught if pair[1].answer]
     if not pairs:
@@ -105,41 +127,57 @@ def _baselines(task: Task, store: Store, teacher: Run) -> list[tuple[Run, Answer
             f"task {task.name}: the filters leave no row of split train ({', '.join(left_out)}); "
             "turn one off (understudy curate --include RULE)"
         )
+    return pairs
+
+
+def baselines(
+    task: Task, teacher: Run, pairs: Pairs
+) -> Iterator[tuple[Run, Callable[[Task, Pairs], Chain]]]:
+    """The run of each baseline, and what makes its chain of the rows that teach it."""
     taught_by: dict[str, Any] = {
         "teacher_run": teacher.id,
         "rows": len(pairs),
-        "labels": fingerprint([[example.id, record.answer] for example, record in pairs]),
+        "labels": labels_sha(pairs),
     }
-    makers: dict[str, tuple[Callable[[Task, Pairs], AnswerChain], dict[str, Any]]] = {
+    makers: dict[str, tuple[Callable[[Task, Pairs], Chain], dict[str, Any]]] = {
         "majority": (majority_chain, {})
     }
     if task.labels:
         makers["tfidf"] = (tfidf_chain, {"regularisation": REGULARISATION})
-    return [
-        (
+    for name, (make, recipe) in makers.items():
+        parameters = taught_by | recipe
+        yield (
             describe_run(
-                task,
-                role="baseline",
-                name=name,
-                model=name,
-                target="label",
-                parameters=taught_by | recipe,
+                task, role="baseline", name=name, model=name, target="label", parameters=parameters
             ),
-            make(task, pairs),
+            make,
         )
-        for name, (make, recipe) in makers.items()
-    ]
 
 
-def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[LocalModel]:
-    """The local models, not loaded yet: one at a time is held."""
+def labels_sha(pairs: Pairs) -> str:
+    """The fingerprint of what is taught."""
+    return fingerprint([[example.id, record.answer] for example, record in pairs])
+
+
+def _models(task: Task, students: Sequence[Path | str], base: str | None) -> Iterator[LocalModel]:
+    """The local models, not loaded yet: one at a time is held.
+
+    Students of the same name get their seed behind it, which is what tells them apart.
+    """
     from ...chains.student import ChatStudent, read_card
+    from ...chains.student.weights import student_folder
 
-    for folder in students:
-        card = read_card(folder)
+    cards = []
+    for place in students:
+        folder = student_folder(str(place)) or Path(place)
+        cards.append((folder, read_card(folder)))
+    times = Counter(card.name for _, card in cards)
+    for folder, card in cards:
+        seed = card.training.get("seed")
+        name = f"{card.name}-s{seed}" if times[card.name] > 1 and seed is not None else card.name
+        facts = {"base": card.base, "rows": card.training.get("examples_sha256"), "seed": seed}
         student = ChatStudent(model=str(folder))
-        facts = {"base": card.base, "rows": card.training.get("examples_sha256")}
-        yield _local(task, student, role="student", name=card.name, target=card.target, facts=facts)
+        yield _local(task, student, role="student", name=name, target=card.target, facts=facts)
     if base is not None:
         untuned = ChatStudent(model=base)
         facts = {"base": base}
@@ -149,5 +187,36 @@ def _models(task: Task, students: Sequence[Path], base: str | None) -> Iterator[
 def _local(
     task: Task, model: Any, *, role: str, name: str, target: Target, facts: Mapping[str, Any]
 ) -> LocalModel:
-    run = describe_run(task, role=role, name=name, model=model, target=target, parameters=facts)
-    return run, answer_chain(task, model), model
+    known = {key: value for key, value in facts.items() if value is not None or key == "rows"}
+    run = describe_run(task, role=role, name=name, model=model, target=target, parameters=known)
+    return LocalModel(run=run, model=model)
+
+
+def _ask_local(asker: Asker, one: LocalModel, *, support: bool) -> None:
+    task, model = asker.task, one.model
+    try:
+        chain = answer_chain(task, model)
+        if asker.left(one.run):
+            _ = model.engine  # weights that cannot be loaded are one error, not one for each row
+            chain = with_peak_memory(chain)
+        run = asker.ask(one.run, chain, at_once=STUDENT_CONCURRENCY)
+        if support and run.role == "student" and run.target == "reason_label":
+            alone = describe_run(
+                task,
+                role="baseline",
+                name=f"{run.name} by its rationale alone",
+                model=model,
+                target="label",
+                strategy="rationale_alone",
+                parameters={RATIONALE_OF: run.id},
+            )
+            chain = from_rationale(task, asker.store, run, model)
+            asker.ask(alone, chain, at_once=STUDENT_CONCURRENCY, gives_up=False)
+    finally:
+        model.close()
+
+
+def _ask_notebook(asker: Asker, notebook: Path) -> None:
+    asked = notebook_run(asker.task, notebook)
+    if asker.left(asked):
+        asker.ask(asked, notebook_chain(asker.task, notebook), at_once=1, gives_up=False)

@@ -1,0 +1,104 @@
+"""The learning curve's systems: taught with an eighth, a quarter, a half and all of the labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...store.rows import Run, fingerprint
+from ..runs import describe_run
+from ..selection import drawn
+from .asked import Asker
+from .baselines import REGULARISATION, Pairs, tfidf_chain
+from .learning import CURVE, LEARNING
+
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
+FEWEST = 16  # labels: a smaller lesson teaches nothing
+STUDENT_CONCURRENCY = 64
+FOLDER = Path("runs") / "learning"
+
+
+def teach_curve(
+    asker: Asker, teacher: Run, pairs: Pairs, students: Sequence[Path] = (), folder: Path = FOLDER
+) -> None:
+    """TF-IDF, and students like these, taught with parts of the labels, answer the rows.
+
+    TF-IDF's parts are drawn by chance and nested: whatever is in the eighth is in the quarter. A
+    student of part n learns the first n rows that taught the whole one, with its recipe and seed,
+    in a run folder of its own under `folder`; a training that has ended is not begun again. Each is
+    a run with the parameter LEARNING, its number of labels. Raises TrainingError, LabellingError.
+    """
+    if asker.task.labels:
+        _teach_tfidf(asker, teacher, pairs)
+    for one in students:
+        _teach_student(asker, one, folder)
+
+
+def sizes(rows: int) -> list[int]:
+    """How many labels each point of the curve has."""
+    return sorted({max(min(FEWEST, rows), math.ceil(rows * share)) for share in SHARES})
+
+
+def _teach_tfidf(asker: Asker, teacher: Run, pairs: Pairs) -> None:
+    task = asker.task
+    ordered = sorted(pairs, key=lambda pair: drawn(pair[0].id, 0))
+    whole = fingerprint([[example.id, record.answer] for example, record in ordered])
+    for size in sizes(len(ordered)):
+        run = describe_run(
+            task,
+            role="baseline",
+            name=f"tfidf {size} labels",
+            model="tfidf",
+            target="label",
+            strategy=LEARNING,
+            parameters={
+                "teacher_run": teacher.id,
+                "regularisation": REGULARISATION,
+                CURVE: whole,
+                LEARNING: size,
+            },
+        )
+        if asker.left(run):
+            asker.ask(run, tfidf_chain(task, ordered[:size]), at_once=1)
+
+
+def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
+    from ...chains.answer import answer_chain
+    from ...chains.student import ChatStudent, read_card
+    from ..training import train
+
+    card = read_card(whole)
+    facts = card.training
+    names = ("epochs", "learning_rate", "batch_size", "seed")
+    recipe = {name: facts[name] for name in names if name in facts}
+    for size in sizes(int(facts["rows"])):
+        place = whole
+        if size < int(facts["rows"]):
+            place = folder / f"{card.name}-{size}"
+            train(
+                asker.task,
+                asker.store,
+                out=place,
+                base=card.base,
+                target=card.target,
+                teacher_run=facts.get("teacher_run"),
+                recipe=facts.get("recipe"),
+                limit=size,
+                progress=None,
+                **recipe,
+            )
+        student = ChatStudent(model=str(place))
+        run = describe_run(
+            asker.task,
+            role="baseline",
+            name=f"{card.name} {size} labels",
+            model=student,
+            target=card.target,
+            strategy=LEARNING,
+            parameters={CURVE: str(facts.get("examples_sha256")), LEARNING: size},
+        )
+        try:
+            asker.ask(run, answer_chain(asker.task, student), at_once=STUDENT_CONCURRENCY)
+        finally:
+            student.close()
