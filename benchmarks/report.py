@@ -1,0 +1,226 @@
+"""How long the report takes, and what memory: 100,000 rows, eight systems, all in the store.
+
+    python -m benchmarks.report [--quick]
+
+Made news with two parts of two labels each, gold on every row: a teacher with reasonings, four
+students (of all targets; confidences, and reasonings where the target writes them), TF-IDF, the
+base and the majority class. The store is made first and not timed. Then a process of its own
+compares everybody and writes report.html, report.md and report.json; its seconds and its highest
+resident memory are the figures, reading the store and importing the libraries included. The last
+line is one JSON object: {"rows": .., "systems": .., "seconds": .., "peak_rss_mb": ..}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel, ConfigDict
+
+from understudy.chains.task import Task
+from understudy.distill.runs import describe_run
+from understudy.store import Example, Record, Run, Store, example_id
+
+ROWS, QUICK_ROWS = 100_000, 2_000
+MOST_SECONDS, MOST_MB = 90, 1500
+POLARITIES = ("Positivo", "Negativo", "Neutro")
+EMOTIONS = ("Alegria", "Medo", "Raiva", "Surpresa", "Tristeza", "Neutro")
+CREATED = "2026-01-01T00:00:00+00:00"
+WORDS = [a + b for a in "bcdfglmnprst" for b in ("ado", "eza", "iro", "ora", "uma", "ente")]
+# name: role, target, chance that a part is right, writes reasonings, knows its confidence
+SYSTEMS: dict[str, tuple[str, str, float, bool, bool]] = {
+    "teacher": ("teacher", "reason_label", 0.95, True, False),
+    "label": ("student", "label", 0.90, False, True),
+    "reason_label": ("student", "reason_label", 0.92, True, True),
+    "label_reason": ("student", "label_reason", 0.91, False, True),
+    "multitask": ("student", "multitask", 0.905, False, True),
+    "tfidf": ("baseline", "label", 0.80, False, False),
+    "base": ("base", "reason_label", 0.30, True, False),
+    "majority": ("baseline", "label", 0.0, False, False),
+}
+
+
+class Part(BaseModel):
+    """What one sentence says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    polaridade: Literal["Positivo", "Negativo", "Neutro"]
+    emocao: Literal["Alegria", "Medo", "Raiva", "Surpresa", "Tristeza", "Neutro"]
+
+
+class News(BaseModel):
+    """Two sentences, reasoning first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    raciocinio: str
+    f1: Part
+    f2: Part
+
+
+task = Task(
+    name="news100k",
+    schema=News,
+    reasoning="raciocinio",
+    cue=r"pista (\w+)",
+    prompt=ChatPromptTemplate.from_messages([("human", "f1: {f1}\nf2: {f2}")]),
+)
+
+
+def main() -> int:
+    """Parse, make the store, measure, print; the exit status says whether both limits hold."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few rows: does it run at all")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure)
+        return 0
+    rows = QUICK_ROWS if options.quick else ROWS
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        make_store(Path(folder) / "report.db", rows)
+        print(f"{rows:,} rows x {len(SYSTEMS)} systems made in {time.perf_counter() - begun:.0f} s")
+        figures = measured(Path(folder))
+    print(f"compared and written in {figures['seconds']} s, {figures['peak_rss_mb']} MB at most")
+    print(f"page {figures.pop('page_mb')} MB; compared in {figures.pop('compare_seconds')} s")
+    print(json.dumps(figures))
+    kept = figures["seconds"] < MOST_SECONDS and figures["peak_rss_mb"] < MOST_MB
+    return 0 if kept else 1
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """The figures of a process that does nothing else."""
+    command = [sys.executable, "-m", "benchmarks.report", "--measure", str(folder)]
+    begun = time.perf_counter()
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - begun
+    told = json.loads(ended.stdout.splitlines()[-1])
+    return {
+        "rows": told["rows"],
+        "systems": told["systems"],
+        "seconds": round(seconds, 1),
+        "peak_rss_mb": told["peak_rss_mb"],
+        "page_mb": told["page_mb"],
+        "compare_seconds": told["compare_seconds"],
+    }
+
+
+def measure(folder: Path) -> None:
+    """Compare, write, and say what it took."""
+    import resource
+
+    from understudy.distill.evaluation.comparing import compare
+    from understudy.distill.reporting.pages import write_report
+
+    begun = time.perf_counter()
+    with Store(folder / "report.db", read_only=True) as store:
+        report = compare(task, store, machine_usd_per_hour=1.0)
+    seconds = time.perf_counter() - begun
+    page = write_report(report, folder / "report")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = {
+        "rows": sum(split.rows for split in report.splits),
+        "systems": len(report.systems),
+        "peak_rss_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+        "compare_seconds": round(seconds, 1),
+        "page_mb": round(page.stat().st_size / 2**20, 2),
+    }
+    print(json.dumps(told))
+
+
+def make_store(path: Path, rows: int) -> None:
+    """Training rows of a tenth, test rows, and everybody's records of the test rows."""
+    taught = rows // 10
+    with Store(path) as store:
+        store.add_examples(_example(number, taught) for number in range(rows + taught))
+        teacher = _run("teacher", {})
+        for name in SYSTEMS:
+            run = teacher if name == "teacher" else _run(name, {"teacher_run": teacher.id})
+            store.start_run(run)
+            first = 0 if name == "teacher" else taught
+            store.add_records(_record(run, number) for number in range(first, rows + taught))
+            store.finish_run(run.id, CREATED)
+
+
+def _run(name: str, facts: dict[str, str]) -> Run:
+    role, target, *_ = SYSTEMS[name]
+    learnt = {"base": "made", "rows": "all"} if role == "student" else {}
+    return describe_run(
+        task, role=role, name=name, model=name, target=target, parameters={**learnt, **facts}
+    ).model_copy(update={"started": CREATED})
+
+
+def _inputs(number: int) -> dict[str, str]:
+    rng = random.Random(number)
+    return {name: " ".join(rng.choices(WORDS, k=14)) + f" {number}." for name in ("f1", "f2")}
+
+
+def _gold(number: int) -> dict[str, Any]:
+    rng = random.Random(f"gold {number}")
+    weights = range(len(EMOTIONS), 0, -1)
+    return {
+        part: {
+            "polaridade": rng.choice(POLARITIES),
+            "emocao": rng.choices(EMOTIONS, weights=weights)[0],
+        }
+        for part in ("f1", "f2")
+    }
+
+
+def _example(number: int, taught: int) -> Example:
+    inputs = _inputs(number)
+    split = "train" if number < taught else "test"
+    return Example(
+        id=example_id(inputs), task=task.name, split=split, inputs=inputs, gold=_gold(number)
+    )
+
+
+def _record(run: Run, number: int) -> Record:
+    _, _, right, reasons, sure = SYSTEMS[run.name]
+    rng = random.Random(f"{run.name} {number}")
+    inputs, answer = _inputs(number), _gold(number)
+    for part in answer.values():
+        if rng.random() >= right:
+            part["emocao"] = rng.choice(EMOTIONS) if right else EMOTIONS[0]
+            part["polaridade"] = POLARITIES[0] if not right else part["polaridade"]
+    failed = rng.random() < 0.01 and run.name != "majority"
+    cues = [rng.choice(inputs[part].split()) for part in answer]
+    said = "; ".join(
+        f"{part}: pista {cue} indica {answer[part]['emocao']}, {' '.join(rng.choices(WORDS, k=8))}"
+        for part, cue in zip(answer, cues, strict=True)
+    )
+    paths = [f"{part}.{leaf}" for part in answer for leaf in ("polaridade", "emocao")]
+    return Record(
+        run=run.id,
+        example=example_id(inputs),
+        reasoning=said if reasons and not failed else None,
+        answer=None if failed else answer,
+        error="the answer is no JSON" if failed else None,
+        input_tokens=400 if run.role == "teacher" else 60,
+        output_tokens=90 if reasons else 30,
+        cost=0.0012 if run.role == "teacher" else None,
+        seconds=round(rng.uniform(0.05, 1.5), 3),
+        confidence={p: round(rng.uniform(0.5, 1), 4) for p in paths}
+        if sure and not failed
+        else None,
+        created=(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number / 50)).isoformat(
+            timespec="seconds"
+        ),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
