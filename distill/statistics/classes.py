@@ -74,19 +74,32 @@ def class_patterns(
     if groups is not None:
         order = np.argsort(unit, kind="stable")
         unit, gold, given = unit[order], gold[order], given[order]
-    starts = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
+    new = np.r_[True, unit[1:] != unit[:-1]]
     kinds = np.random.default_rng(0).integers(2**64, size=classes * (classes + 1), dtype=np.uint64)
-    marks = np.add.reduceat(kinds[gold * (classes + 1) + given], starts)
+    marks = np.add.reduceat(kinds[gold * (classes + 1) + given], np.flatnonzero(new))
     _, first, counts = np.unique(marks, return_index=True, return_counts=True)
-    sums = np.zeros((len(first), 2 * classes + 1))
-    ends = np.r_[starts[1:], len(unit)]
-    for pattern, one in enumerate(first.tolist()):
-        pairs = slice(starts[one], ends[one])
-        expected, answered = gold[pairs], given[pairs]
-        np.add.at(sums[pattern], expected[expected == answered], 1)
-        np.add.at(sums[pattern], classes + expected, 1)
-        np.add.at(sums[pattern], classes + answered, 1)
-    return sums[:, :-1], counts, len(gold)
+    pattern = np.full(len(marks), -1)
+    pattern[first] = np.arange(len(first))
+    pattern = pattern[np.cumsum(new) - 1]
+    chosen = pattern >= 0
+    sums = _columns(pattern[chosen], gold[chosen], given[chosen], classes)
+    return sums, counts, len(gold)
+
+
+def _columns(pattern: Any, gold: Any, given: Any, classes: int) -> Any:
+    import numpy as np
+
+    width, patterns = 2 * classes + 1, int(pattern.max()) + 1
+    hit = gold == given
+    cells = np.concatenate(
+        [
+            (pattern * width + gold)[hit],
+            pattern * width + classes + gold,
+            pattern * width + classes + given,  # no answer falls into the last column
+        ]
+    )
+    sums = np.bincount(cells, minlength=patterns * width).reshape(patterns, width)
+    return sums[:, :-1].astype(float)
 
 
 def _ratio(part: int, whole: int) -> float | None:

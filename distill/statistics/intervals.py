@@ -43,7 +43,7 @@ def clustered_share(right: Any, of: Any, *, groups: Any | None = None) -> Score:
 
     sums = unit_sums(np.stack([right, of], axis=1), groups)
     value = float(right.sum()) / total
-    low, high = wilson(value, _worth(sums, value))
+    low, high = wilson(value, _worth(sums, value, most=total))
     return Score(value=value, low=low, high=high, n=round(total))
 
 
@@ -54,8 +54,13 @@ def mean_score(values: Any, *, groups: Any | None = None) -> Score:
     values = np.asarray(values, float)
     known = ~np.isnan(values)
     values = values[known]
+    if not len(values):
+        return Score(value=None)
     groups = None if groups is None else np.asarray(groups)[known]
-    return clustered_share(values, np.ones(len(values)), groups=groups)
+    sums = unit_sums(np.stack([values, np.ones(len(values))], axis=1), groups)
+    value = float(values.mean())
+    low, high = wilson(value, _worth(sums, value, most=math.inf))
+    return Score(value=value, low=low, high=high, n=len(values))
 
 
 def macro_f1(gold: Any, given: Any, classes: int, *, groups: Any | None = None) -> Score:
@@ -69,9 +74,9 @@ def macro_f1(gold: Any, given: Any, classes: int, *, groups: Any | None = None) 
     sums, counts, pairs = class_patterns(gold, given, classes, groups=groups)
     if not pairs:
         return Score(value=None)
-    value = float(_macro(counts @ sums))
-    interval = bca(sums, counts, _macro)
-    low, high = interval or wilson(value, _worth_of_macro(counts @ sums))
+    value = float(macro(counts @ sums))
+    interval = bca(sums, counts, macro)
+    low, high = interval or wilson(value, _worth_ofmacro(counts @ sums))
     return Score(value=value, low=low, high=high, n=pairs)
 
 
@@ -94,11 +99,11 @@ def student_t(freedom: int) -> float:
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
-    return z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))
+    return z + sum(term / float(freedom) ** (power + 1) for power, term in enumerate(terms))
 
 
-def _worth(sums: Any, value: float) -> float:
-    """How many independent parts the units' sums (right, of) [u, 2] are worth."""
+def _worth(sums: Any, value: float, *, most: float) -> float:
+    """How many independent parts the units' sums (right, of) [u, 2] are worth, `most` at most."""
     units, total = len(sums), float(sums[:, 1].sum())
     if units == total and set(sums[:, 0].tolist()) <= {0.0, 1.0}:
         return units
@@ -106,11 +111,11 @@ def _worth(sums: Any, value: float) -> float:
         return units
     gaps = sums[:, 0] - value * sums[:, 1]
     variance = float(gaps @ gaps) * units / (units - 1) / total**2
-    worth = total if not variance else min(total, value * (1 - value) / variance)
-    return worth * (Z / student_t(units - 1)) ** 2
+    worth = min(most, value * (1 - value) / variance) if variance > 1e-24 else total
+    return float(worth * (Z / student_t(units - 1)) ** 2)
 
 
-def _macro(totals: Any) -> Any:
+def macro(totals: Any) -> Any:
     """Macro-F1 of totals [..., 2K]: hits of each class, then expected plus given of each."""
     import numpy as np
 
@@ -121,8 +126,9 @@ def _macro(totals: Any) -> Any:
     return f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
 
 
-def _worth_of_macro(totals: Any) -> float:
+def _worth_ofmacro(totals: Any) -> float:
     """Rows a macro-F1 without any spread is worth: a rare class counts as much as a common one."""
     half = totals.shape[-1] // 2
     either = totals[half:][totals[half:] > 0] / 2
-    return float(len(either)) ** 2 / float((1 / either).sum())
+    worth: float = len(either) ** 2 / float((1 / either).sum())
+    return worth

@@ -14,6 +14,7 @@ RESAMPLES = 2000
 SEED = 0
 Z = NormalDist().inv_cdf(0.975)
 _CELLS = 4_000_000  # draws held at a time
+_RARE = 4  # rows of a pattern
 
 
 def unit_numbers(groups: Any) -> Any:
@@ -52,14 +53,33 @@ def resampled(sums: Any, counts: Any, figure: Callable[[Any], Any]) -> Any:
     import numpy as np
 
     generator = np.random.default_rng(SEED)
-    rows = int(counts.sum())
-    step = max(1, min(RESAMPLES, _CELLS // len(counts)))
+    step = max(1, min(RESAMPLES, _CELLS // int(max(len(counts), counts[counts <= _RARE].sum()))))
     found = []
     for start in range(0, RESAMPLES, step):
-        size = min(step, RESAMPLES - start)
-        drawn = generator.multinomial(rows, counts / rows, size=size)
-        found.append(figure(drawn.astype(float) @ sums))
+        drawn = _drawn(generator, counts, min(step, RESAMPLES - start))
+        found.append(figure(drawn @ sums))
     return np.concatenate(found)
+
+
+def _drawn(generator: Any, counts: Any, size: int) -> Any:
+    """How often each of `size` resamples draws each pattern: float64 [size, P].
+
+    Rows of common patterns are drawn by the number, those of rare ones one by one: it is quicker.
+    """
+    import numpy as np
+
+    rows, rare = int(counts.sum()), counts <= _RARE
+    singles = np.repeat(np.flatnonzero(rare), counts[rare])
+    chances = np.append(counts[~rare], len(singles)) / rows
+    common = generator.multinomial(rows, chances, size=size)
+    drawn = np.zeros((size, len(counts)))
+    drawn[:, ~rare] = common[:, :-1]
+    if len(singles):
+        which = singles[generator.integers(len(singles), size=int(common[:, -1].sum()))]
+        sample = np.repeat(np.arange(size), common[:, -1])
+        cells = np.bincount(sample * len(counts) + which, minlength=drawn.size)
+        drawn += cells.reshape(drawn.shape)
+    return drawn
 
 
 def bca(sums: Any, counts: Any, figure: Callable[[Any], Any]) -> tuple[float, float] | None:
