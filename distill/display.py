@@ -5,33 +5,45 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ..store.rows import Example, Record, Score
+    from ..store.rows import Example, Record
     from ..store.totals import RunTotals
-    from .evaluation.results import Report
+    from .evaluation.results import Correctness, Report
     from .failures import Failure
     from .lesson import Lesson
 
 
 def print_table(report: Report) -> None:
-    """Print `exact` of every system on every split, with intervals."""
+    """Print how many whole answers every system got right on every split, and the verdicts."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    title = f"exact: share of answer parts that are right ({report.task})"
+    title = f"whole answers right, % [95 % interval] ({report.task})"
     table = Table(title=Text(title))  # Text: names of splits and students are no markup
     table.add_column("system")
+    judged = {split.name: _judge(report, split.name) for split in report.splits}
     for split in report.splits:
-        table.add_column(Text(f"{split.name} (n={split.rows})"), justify="right")
+        head = f"{split.name} ({split.rows:,} rows, {judged[split.name]})"
+        table.add_column(Text(_short(head, 60)), justify="right")
     for system in report.systems:
-        results = [system.splits.get(split.name) for split in report.splits]
-        table.add_row(
-            Text(system.name), *(_cell(result.exact if result else None) for result in results)
-        )
-    Console().print(table)
+        cells = [
+            _cell(getattr(system.splits[name], by)) if name in system.splits else "–"
+            for name, by in judged.items()
+        ]
+        table.add_row(Text(_short(system.name, 60)), *cells)
+    console = Console()
+    console.print(table)
+    for verdict in report.verdicts:
+        console.print(Text(_short(f"{verdict.verdict}: {verdict.sentence}", 600)))
+
+
+def _judge(report: Report, split: str) -> Literal["gold", "teacher"]:
+    """Gold where anybody was held against it on this split, else the teacher."""
+    found = [system.splits[split] for system in report.systems if split in system.splits]
+    return "gold" if any(one.gold and one.gold.row_exact.n for one in found) else "teacher"
 
 
 def print_failures(failures: Sequence[Failure], *, stderr: bool = False) -> None:
@@ -92,10 +104,11 @@ def _short(text: str, longest: int) -> str:
     return printable(line[:longest]) + ("…" if len(line) > longest else "")
 
 
-def _cell(score: Score | None) -> str:
-    if score is None or score.value is None:
+def _cell(found: Correctness | None) -> str:
+    score = found.row_exact if found else None
+    if score is None or score.value is None or score.low is None or score.high is None:
         return "–"
-    return f"{score.value:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    return f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
 
 
 def print_lesson(lesson: Lesson) -> None:

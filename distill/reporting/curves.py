@@ -1,41 +1,51 @@
-"""The losses and the agreement of a training as one picture (SVG)."""
+"""The losses and the agreement of a training as one picture (SVG, by matplotlib)."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 from ..evaluation.results import Curves
+from . import drawing
+from .drawing import BASELINE, WARN, Margins
 
-WIDTH, HEIGHT, LEFT, TOP, BETWEEN = 640, 180, 56, 34, 46
 POINTS = 300  # a line of more is drawn through the means of so many stretches
 Point = tuple[float, float]
-# Scoped by class: within a page a picture's style holds for the whole page.
-_STYLE = (
-    ".curves text{font:12px system-ui,sans-serif;fill:#333}.curves .axis{stroke:#999}"
-    ".curves .grid{stroke:#ddd}.curves .train{fill:none;stroke:#8aa;stroke-width:1.5}"
-    ".curves .check{fill:none;stroke:#b3401f;stroke-width:2}.curves .dot{fill:#b3401f}"
-    "@media(prefers-color-scheme:dark){.curves text{fill:#ddd}.curves .grid{stroke:#444}}"
-)
 
 
-def drawn(curves: Curves) -> str:
+@drawing.styled
+def drawn(curves: Curves, *, name: str = "training", alone: bool = True) -> str:
     """An SVG of training and validation loss over the steps, and agreement below where measured."""
-    losses, validated = curves.losses, curves.validation_losses
-    agreed = [(step, 100 * share) for step, share in curves.agreements]
-    last = max([point[0] for point in [*losses, *validated, *agreed]], default=1.0)
-    top = max([point[1] for point in [*losses, *validated]], default=1.0)
-    panels = [_panel("loss: training (grey), validation (red)", 0, top, last, losses, validated)]
+    losses, validated = thinned(curves.losses), thinned(curves.validation_losses)
+    agreed = [(step, 100 * share) for step, share in thinned(curves.agreements)]
+    height, below = (380, 214) if agreed else (226, 46)
+    figure, axes = drawing.canvas(640, height, Margins(left=56, right=16, top=12, bottom=below))
+    last = max([point[0] for point in [*losses, *validated, *agreed]], default=1.0) or 1.0
+    top = max([point[1] for point in [*losses, *validated]], default=1.0) or 1.0
+    for points, colour, marker, said_as in (
+        (losses, BASELINE, "", "training"),
+        (validated, WARN, "o", "validation"),
+    ):
+        if points:
+            xs, ys = zip(*points, strict=True)
+            dash = (0, (5, 2)) if marker else "-"
+            axes.plot(xs, ys, color=colour, marker=marker, linestyle=dash, label=said_as)
+    axes.set_ylabel("loss")
+    axes.set_ylim(0, 1.08 * top)
+    if losses or validated:
+        drawing.legend(axes, loc="upper right")
     if agreed:
-        title = "agreement with the teacher on validation rows, %"
-        panels.append(_panel(title, 1, 100.0, last, [], agreed))
-    height = TOP + len(panels) * (HEIGHT + BETWEEN)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" role="img" '
-        f'viewBox="0 0 {WIDTH + 80} {height}" width="{WIDTH + 80}" height="{height}">'
-        f"<title>{html.escape(said(curves))}</title>"
-        f"<style>{_STYLE}</style>{''.join(panels)}</svg>\n"
-    )
+        lower = drawing.panel(figure, Margins(left=56, right=16, top=204, bottom=46))
+        xs, ys = zip(*agreed, strict=True)
+        lower.plot(xs, ys, color=drawing.STUDENT, marker="o", linewidth=1.75)
+        lower.set_ylim(0, 105)
+        lower.set_ylabel("agreement, %")
+        lower.set_xlim(0, last)
+        lower.set_xlabel("step")
+    else:
+        axes.set_xlabel("step")
+    axes.set_xlim(0, last)
+    title = "Loss and agreement over the steps of the training"
+    return drawing.svg(figure, name, title=title, words=said(curves), alone=alone) + "\n"
 
 
 def said(curves: Curves) -> str:
@@ -62,36 +72,3 @@ def thinned(points: Sequence[Point]) -> list[Point]:
         (sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part))
         for part in stretches
     ]
-
-
-def _panel(
-    title: str,
-    number: int,
-    top: float,
-    last: float,
-    line: Sequence[Point],
-    dots: Sequence[Point],
-) -> str:
-    y0 = TOP + number * (HEIGHT + BETWEEN)
-
-    def at(point: Point) -> tuple[float, float]:
-        x = LEFT + WIDTH * point[0] / last
-        return round(x, 1), round(y0 + HEIGHT * (1 - min(1.0, point[1] / (top or 1.0))), 1)
-
-    parts = [f'<text x="{LEFT}" y="{y0 - 10}">{html.escape(title)}</text>']
-    for share in (0.0, 0.5, 1.0):
-        y = at((0, top * share))[1]
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{top * share:.3g}</text>')
-    base = y0 + HEIGHT
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{LEFT + WIDTH}" y1="{base}" y2="{base}"/>')
-    parts.append(
-        f'<text x="{LEFT + WIDTH}" y="{base + 16}" text-anchor="end">step {last:,.0f}</text>'
-    )
-    for name, points in (("train", line), ("check", dots)):
-        if len(points) > 1:
-            drawn = " ".join(f"{x},{y}" for x, y in map(at, points))
-            parts.append(f'<polyline class="{name}" points="{drawn}"/>')
-    for x, y in map(at, dots):
-        parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>')
-    return "".join(parts)

@@ -61,3 +61,8 @@ def interval(score: Score, write: Callable[[float], str]) -> str:
 
 def _places(value: float) -> int:
     return min(12, 1 - math.floor(math.log10(abs(value))))
+
+
+def probability(p: float) -> str:
+    """A p-value: 0.034 -> "0.034", 4e-6 -> "<0.001"."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
