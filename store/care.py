@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import logging
 import sqlite3
 import threading
@@ -38,7 +39,20 @@ def backup(store: Store, path: str | Path) -> Path:
             copy_database(source, target)
         except OSError as error:
             raise StoreError(f"{target}: cannot be written: {error.strerror or error}") from error
+    _note(store, target)
     return target
+
+
+def _note(store: Store, target: Path) -> None:
+    """Remember where a copy is: what is forgotten here still stands there. A store that cannot be
+    written is copied all the same."""
+    made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with contextlib.suppress(StoreError), store.connection.writing() as connection:
+        connection.execute(
+            "insert into backups (path, made) values (?, ?) "
+            "on conflict (path) do update set made = excluded.made",
+            (str(target.absolute()), made),
+        )
 
 
 def _check_target(store: Store, target: Path) -> None:

@@ -40,6 +40,31 @@ def find_records(store: Store, asked: str) -> list[int]:
     return _of_run(store, run, example) if colon else _of_example(store, asked)
 
 
+def find_examples(store: Store, asked: str) -> list[str]:
+    """The ids of the examples that `asked` names, as `find_records` takes it, answered or not; also
+    the hash of a question whose text was never kept. Raises StoreError."""
+    asked = asked.strip()
+    number = asked.isascii() and asked.isdigit() and len(asked) < 19
+    if ":" in asked or (number and _is_record(store, int(asked))):
+        found = store.connection.read(
+            "select distinct e.id from records r join examples e on e.position = r.example "
+            "where r.number in (select value from json_each(:numbers))",
+            numbers=json.dumps(find_records(store, asked)),
+        )
+        return [row["id"] for row in found]
+    named = store.connection.read(
+        "select id as name from examples where id >= :from and id < :to union "
+        "select example from calls where example >= :from and example < :to order by 1 limit :most",
+        **_range(asked),
+    )
+    return [str(_only(named, what="record or example", asked=asked, store=store)["name"])]
+
+
+def _is_record(store: Store, number: int) -> bool:
+    select = "select 1 from records where number = :number"
+    return bool(store.connection.read(select, number=number))
+
+
 def why(store: Store, number: int) -> dict[str, Any]:
     """The story of the record of this number, as JSON data.
 

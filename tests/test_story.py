@@ -259,7 +259,7 @@ def test_a_long_text_is_cut_and_says_so():
 
 def test_totals_are_those_of_the_rows(store):
     found = overview(store)
-    assert found["schema"] == "m002_people_and_provenance"
+    assert found["schema"] == "m003_stand_ins_and_calls"
     assert found["examples"] == [
         {"task": "moods", "split": "train", "examples": 3, "gold": 2, "corrected": 1},
         {"task": "moods", "split": "test", "examples": 1, "gold": 0, "corrected": 0},

@@ -21,7 +21,6 @@ from ..prices import Usage, usage_of
 from .recorder import Recorder, Seen
 
 MOST_OPEN = 10_000  # runs that began and did not end: a stream that nobody reads to its end
-_STEPS = ("prompt", "parser", "retriever", "embedding")  # runs that are no chain
 
 
 def recording(
@@ -54,11 +53,16 @@ def recording(
 
 @dataclass
 class _Open:
-    """A run that has begun: under which it stands, what it was asked, what its models said."""
+    """A run that has begun: under which it stands, what it was asked, what its models said.
+
+    `prompted` is what a prompt right inside it was asked: LangChain makes one sequence of a chain
+    and what stands around it, so that the question may stand in the middle.
+    """
 
     parent: _Open | None
     asked: Any
-    step: bool
+    kind: str | None
+    prompted: dict[str, str] | None = None
     began: float = field(default_factory=time.perf_counter)
     calls: CallLedger = field(default_factory=CallLedger)
     told: bool = False  # it, or a run inside it, is recorded
@@ -89,8 +93,11 @@ class RecordingHandler(BaseCallbackHandler):
         run_type: str | None = None,
         **_: Any,
     ) -> None:
-        """Remember what was asked."""
-        self._begin(run_id, parent_run_id, inputs, step=run_type in _STEPS)
+        """Remember what was asked; a prompt of the task's inputs begins a question anew."""
+        run = self._begin(run_id, parent_run_id, inputs, run_type)
+        if run_type == "prompt" and run.parent and (asked := self._question(inputs)) is not None:
+            run.parent.prompted, run.parent.told = asked, False
+            run.parent.began, run.parent.calls = run.began, CallLedger()
 
     def on_tool_start(
         self,
@@ -102,7 +109,7 @@ class RecordingHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """A chain may be called by a tool."""
-        self._begin(run_id, parent_run_id, None, step=True)
+        self._begin(run_id, parent_run_id, None, "tool")
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """The tool is over."""
@@ -127,7 +134,7 @@ class RecordingHandler(BaseCallbackHandler):
     def on_chain_end(self, outputs: Any, *, run_id: UUID, inputs: Any = None, **_: Any) -> None:
         """An answer, where the output is one."""
         run = self._open.pop(run_id, None)
-        if run is None or run.step or run.told:
+        if run is None or run.told or run.kind == "prompt":
             return
         try:
             thought = self.reader.thought(outputs)
@@ -140,21 +147,34 @@ class RecordingHandler(BaseCallbackHandler):
     ) -> None:
         """No answer, and why."""
         run = self._open.pop(run_id, None)
-        if run is not None and not run.step and not run.told and _is_failure(error):
+        chain = run is not None and run.kind not in ("prompt", "parser")
+        if run is not None and chain and not run.told and _is_failure(error):
             self._record(run, inputs, error=error)
 
-    def _begin(self, run_id: UUID, parent: UUID | None, asked: Any, *, step: bool) -> None:
+    def _begin(self, run_id: UUID, parent: UUID | None, asked: Any, kind: str | None) -> _Open:
         while len(self._open) >= MOST_OPEN:
             self._open.pop(next(iter(self._open)), None)
-        self._open[run_id] = _Open(self._open.get(parent) if parent else None, asked, step)
+        run = _Open(self._open.get(parent) if parent else None, asked, kind)
+        self._open[run_id] = run
+        return run
+
+    def _question(self, asked: Any) -> dict[str, str] | None:
+        """The task's inputs in what a run was asked; None where they are not there."""
+        if not self.reader.rendered and not isinstance(asked, Mapping | str):
+            return None  # a chain of one input is also given its text alone, but no message
+        try:
+            return self.reader.inputs(asked)
+        except TaskError:
+            return None
 
     def _record(self, run: _Open, streamed: Any, **said: Any) -> None:
         """`streamed` is what a streaming chain was asked: known at its end only."""
-        asked = run.asked if streamed is None else streamed
-        try:
-            inputs = self.reader.inputs(asked) if _is_question(self.reader, asked) else None
-        except TaskError:
-            return
+        inputs = run.prompted
+        if inputs is None and run.kind != "parser":
+            inputs = self._question(run.asked if streamed is None else streamed)
+        outer = run.parent
+        if inputs is None and outer is not None and not outer.told:
+            run, inputs = outer, outer.prompted
         if inputs is None:
             return
         around: _Open | None = run
@@ -198,11 +218,6 @@ class _TaskReader:
         if not isinstance(output, Mapping):
             raise TaskError(f"a {type(output).__name__} is no answer")
         return self.task.thought(output)
-
-
-def _is_question(reader: AppChain | _TaskReader, asked: Any) -> bool:
-    """A chain of one input is also given its text alone; a message in between is no question."""
-    return reader.rendered or isinstance(asked, Mapping | str)
 
 
 def _is_failure(error: BaseException) -> bool:

@@ -1,0 +1,79 @@
+"""Traces of a text in a store's files: pieces of it are looked for, byte by byte."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+
+from .connection import StoreError
+from .schema import tables
+from .store import Store
+
+PIECE = 24  # characters of a text that are looked for at once
+_APART = 400  # characters between two pieces: each page of 4 KiB holds one whole
+_SHORTEST = 8  # characters of a text that says something
+_MOST = 400  # pieces in all
+
+
+def probes_of(texts: Sequence[str]) -> list[str]:
+    """Pieces of the texts that are to be looked for: of each text's beginning and then of every
+    400 characters, as they stand in a text and in JSON; at most 400, spread over all texts."""
+    pieces: dict[str, None] = {}
+    for text in texts:
+        for start in range(0, max(1, len(text) - PIECE // 2), _APART):
+            piece = text[start : start + PIECE]
+            if len(piece.strip()) >= _SHORTEST:
+                pieces[piece] = pieces[json.dumps(piece, ensure_ascii=False)[1:-1]] = None
+    found = list(pieces)
+    step = max(1, -(-len(found) // _MOST))
+    return found[::step]
+
+
+def look_for(store: Store, probes: Sequence[str]) -> tuple[str, ...]:
+    """Where a piece still stands in rows of the store, a line for each table and column.
+
+    Raises StoreError where a file of the store holds a piece that no row holds.
+    """
+    if store.path == ":memory:":
+        return ()
+    ends = ("", "-wal", "-shm", "-journal")
+    files = [path for end in ends if (path := Path(f"{store.path}{end}")).exists()]
+    found = [probe for probe in probes if any(_in_file(path, probe) for path in files)]
+    left: dict[str, int] = {}
+    for probe in found:
+        rows = _in_rows(store, probe)
+        if not rows:
+            raise StoreError(
+                f"{store.path}: a piece of a forgotten text still stands in the file; run the same "
+                "command again when nobody else has the store open"
+            )
+        for place, count in rows.items():
+            left[place] = max(count, left.get(place, 0))
+    return tuple(f"{count} rows of {place}" for place, count in left.items())
+
+
+def _in_file(path: Path, probe: str) -> bool:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            return held.find(probe.encode()) >= 0
+
+
+def _in_rows(store: Store, probe: str) -> dict[str, int]:
+    """Per table and column how many rows hold the piece."""
+    counts = {}
+    with store.connection.bare() as connection:
+        for table in sorted(tables(connection)):
+            if "_fts" in table:
+                continue
+            for column in connection.execute(f'pragma table_info("{table}")').fetchall():
+                if column["type"].lower() != "text":
+                    continue
+                select = f'select count(*) from "{table}" where instr("{column["name"]}", ?)'
+                (count,) = connection.execute(select, (probe,)).fetchone()
+                if count:
+                    counts[f"{table}.{column['name']}"] = int(count)
+    return counts
