@@ -94,6 +94,13 @@ class Task:
                     f"paths: {', '.join(self.paths)}; comparators: {', '.join(COMPARATORS)}"
                 )
 
+    @classmethod
+    def from_chain(cls, chain: Any, **options: Any) -> Task:
+        """The task that an app's `prompt | model | parser` asks; see `from_chain.app_chain`."""
+        from .from_chain import task_from_chain
+
+        return task_from_chain(chain, **options)
+
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The variables of the teacher's prompt, sorted: the columns that a data file must have."""

@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from .labelling import label
     from .recorded import record_labels
     from .reporting.pages import report
+    from .standin.swap import swap
     from .training import train
 
-__all__ = ["evaluate", "label", "record_labels", "report", "train"]
+__all__ = ["evaluate", "label", "record_labels", "report", "swap", "train"]
 
 _ROOMS = {
     "evaluate": "evaluation.systems",
     "label": "labelling",
     "record_labels": "recorded",
     "report": "reporting.pages",
+    "swap": "standin.swap",
     "train": "training",
 }
 

@@ -1,0 +1,199 @@
+"""What becomes of a stand-in's calls: counted, recorded, shadowed, checked; it never raises."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from ...chains.conversation import MESSAGES, conversation_text
+from ...chains.from_chain import AppChain
+from ...chains.task import Thought
+from ..redaction import one_line
+from .background import Background
+from .hearing import Hearing, listening
+from .recorder import Recorder, Seen, chosen
+from .student import Answered, Student
+
+logger = logging.getLogger(__name__)
+ASIDE = 256  # calls that may wait for a student in the shadow, or for a teacher that checks
+AT_EXIT = 2.0  # seconds for them when the interpreter ends; what is left is recorded without
+_SALT = "checked"  # so that the rows that are checked are not those that are sampled
+_ALONE: RunnableConfig = {"callbacks": [], "run_name": "understudy"}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A call that somebody else is to be asked too: the app's input, and what is known so far."""
+
+    asked: Any
+    seen: Seen
+
+
+class Desk:
+    """Keeps the calls of one stand-in; whatever goes wrong here is logged once and counted.
+
+    `check` is the share of the student's own answers for which the teacher is asked afterwards, off
+    the caller's path.
+    """
+
+    def __init__(
+        self,
+        bound: Runnable[Any, Any],
+        app: AppChain,
+        recorder: Recorder,
+        student: Student | None,
+        *,
+        check: float,
+    ) -> None:
+        self.bound, self.app, self.recorder, self.student = bound, app, recorder, student
+        self.check = check
+        self._lock = threading.Lock()
+        self._tally: Counter[str] = Counter()
+        self._told: set[str] = set()
+        self._ending = False
+        name = recorder.name
+        self._shadows: Background[Shown] = Background(ASIDE, self._shadow, f"shadow of {name}")
+        self._checks: Background[Shown] = Background(ASIDE, self._asked_again, f"checks of {name}")
+        atexit.register(_end, weakref.ref(self))  # before the recorder's queue is closed
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many calls there were, and what became of them."""
+        with self._lock:
+            tally = dict(self._tally)
+        recorded = self.recorder.counts
+        names = ("calls", "answered_by_student", "escalated", "student_failed")
+        return {
+            **{name: tally.get(name, 0) for name in names},
+            "recorded": recorded.written,
+            "shed": recorded.shed + tally.get("shed", 0),
+            "failed": recorded.lost + tally.get("failed", 0),
+        }
+
+    def count(self, name: str, more: int = 1) -> None:
+        """One more of these."""
+        with self._lock:
+            self._tally[name] += more
+
+    def inputs(self, asked: Any, hearing: Hearing | None = None) -> Mapping[str, str] | None:
+        """The task's inputs in what the app asked; None, and counted, where it has none."""
+        try:
+            if self.app.rendered and hearing is not None and hearing.messages is not None:
+                return {MESSAGES: conversation_text(hearing.messages)}
+            return self.app.inputs(asked)
+        except Exception as error:  # noqa: BLE001 - the app goes on
+            self.fail("a call is not recorded", error)
+            return None
+
+    def taught(self, asked: Any, seen: Seen, *, shadow: bool) -> None:
+        """The teacher has answered, or failed; in the shadow the student is asked too."""
+        if shadow and self.student is not None and not self.student.rests:
+            if self._shadows.put(Shown(asked, seen)):
+                return
+            self.count("shed")
+        self.recorder.record(seen)
+
+    def stood_in(self, asked: Any, seen: Seen) -> None:
+        """The student has answered alone; of some the teacher is asked to check."""
+        self.count("answered_by_student")
+        if self.check and chosen({**seen.inputs, "": _SALT}, self.check):
+            if self._checks.put(Shown(asked, seen)):
+                return
+            self.count("shed")
+        self.recorder.record(seen)
+
+    def fail(self, what: str, error: BaseException | None, count: str = "failed") -> None:
+        """Something went wrong that the app need not know of."""
+        self.count(count)
+        line = f"{what}: {one_line(error) if error else 'no answer'}"
+        if line[:80] not in self._told and len(self._told) < ASIDE:
+            self._told.add(line[:80])
+            logger.warning("%s: %s (said once)", self.recorder.name, line)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all calls so far are kept; False where time ran out."""
+        end = time.monotonic() + timeout
+        queues = (self._shadows, self._checks, self.recorder)
+        done = [queue.flush(max(0.0, end - time.monotonic())) for queue in queues]
+        return all(done)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Ask nobody any more and keep what waits; False where time ran out."""
+        self._ending = True
+        closed = [queue.close(timeout / 2) for queue in (self._shadows, self._checks)]
+        return all(closed) and self.recorder.close(timeout)
+
+    def _shadow(self, shown: list[Shown]) -> None:
+        """Ask the student what the teacher has answered."""
+        answers: Sequence[Answered | None] = [None] * len(shown)
+        if self.student is not None and not self._ending:
+            rows = [(one.asked, one.seen.inputs) for one in shown]
+            answers = self.student.ask_all(rows, [_ALONE] * len(rows))
+        for one, answered in zip(shown, answers, strict=True):
+            self.recorder.record(self.with_student(one.seen, answered))
+
+    def _asked_again(self, shown: list[Shown]) -> None:
+        """Ask the teacher what the student has answered."""
+        hearings = [Hearing() for _ in shown]
+        outputs: list[Any] = [None] * len(shown)
+        start = time.perf_counter()
+        if not self._ending:
+            configs = [listening(_ALONE, hearing) for hearing in hearings]
+            outputs = self.bound.batch(
+                [one.asked for one in shown], configs, return_exceptions=True
+            )
+        seconds = time.perf_counter() - start
+        for one, output, hearing in zip(shown, outputs, hearings, strict=True):
+            if output is None:
+                self.recorder.record(one.seen)
+                continue
+            thought, error = self.read(output)
+            facts = {**heard(hearing), "thought": thought, "error": error}
+            self.recorder.record(
+                replace(one.seen, sampled=True, teacher_seconds=seconds / len(shown), **facts)
+            )
+
+    def with_student(self, seen: Seen, answered: Answered | None) -> Seen:
+        """The call with what the student said of it."""
+        if answered is None:
+            return seen
+        if answered.error is not None:
+            self.fail("the student failed", answered.error, "student_failed")
+        return replace(
+            seen,
+            student=answered.thought,
+            student_error=answered.error,
+            student_raw=answered.raw,
+            student_usage=answered.usage,
+            student_seconds=answered.seconds,
+        )
+
+    def read(self, output: Any) -> tuple[Thought | None, Exception | None]:
+        """The app's own answer as the task's, or why it is none."""
+        if isinstance(output, Exception):
+            return None, output
+        try:
+            return self.app.thought(output), None
+        except Exception as error:  # noqa: BLE001 - the app may make of it what it likes
+            return None, error
+
+
+def heard(hearing: Hearing) -> dict[str, Any]:
+    """The fields of Seen that the model's replies decide."""
+    facts = hearing.facts()
+    return {"raw": facts["raw"], "usage": hearing.usage, "model": facts["model"]}
+
+
+def _end(desk: weakref.ref[Desk]) -> None:
+    here = desk()
+    if here is not None:
+        here.close(AT_EXIT)

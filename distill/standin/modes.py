@@ -1,0 +1,259 @@
+"""Which mode a stand-in is in: what code and store say, kept in step by a thread."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...store.connection import StoreError
+from ...store.rows import Calibration, Mode, StandIn
+from ...store.stand_ins import newest_calibration, save_stand_in, stand_in
+from ...store.store import Store
+from ..redaction import one_line
+from ..runs import now
+from .student import Student, SwapError
+
+logger = logging.getLogger(__name__)
+EVERY = 0.5  # seconds between two looks into the store
+APP = "set by the app"
+MODES: tuple[Mode, ...] = ("record", "shadow", "cascade", "student")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The mode in force, and in cascade the calibration by which the student's answers pass."""
+
+    mode: Mode = "record"
+    calibration: Calibration | None = None
+
+
+class Modes:
+    """The mode of the stand-in `name`, as code, command and watch change it.
+
+    The store's row is read every EVERY seconds off the caller's path. A mode that the code asks for
+    is in force when built, unless somebody else (a command, the watch) changed the row last: that
+    holds until it is changed there again, so that a restart undoes no rollback. What cannot be (no
+    student, no valid calibration) stays with the teacher, is logged once, and is looked at again.
+    `on_alarm` is called with the reason of a change that the app did not ask for.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        name: str,
+        task: str,
+        *,
+        asked: Mode | None,
+        agreement: float | None,
+        student: Student | None,
+        on_alarm: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path, self.name, self.task = path, name, task
+        self.student, self.agreement, self.on_alarm = student, agreement, on_alarm
+        self._lock = threading.RLock()
+        self._told: set[str] = set()
+        self._store: Store | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._row: StandIn | None = None
+        self._unsaved: StandIn | None = None
+        self.standing = Standing()
+        self._begin(asked)
+
+    def now(self) -> Standing:
+        """The mode in force; the first call in a process starts the thread that looks after it."""
+        if self._pid != os.getpid():
+            self._start()
+        return self.standing
+
+    def set(self, mode: Mode) -> None:
+        """Change the mode, here at once and in the store. Raises SwapError where it cannot be."""
+        if mode not in MODES:
+            raise SwapError(f"there is no mode {mode!r}; take one of {', '.join(MODES)}")
+        with self._lock:
+            self.standing = self._checked(mode)
+            self._unsaved = self._row_of(mode)
+            self._save()
+
+    def look(self) -> None:
+        """Take up what the store says now. Never raises."""
+        with self._lock:
+            if self._unsaved is not None:
+                self._save()
+            row = self._read()
+            if row is None or self._unsaved is not None:
+                return
+            changed, self._row = row != self._row, row
+            if changed:
+                self._told.clear()
+            self.agreement = row.agreement if row.agreement is not None else self.agreement
+            before, self.standing = self.standing, self._possible(row.mode)
+            if changed and row.reason != APP:
+                self._alarm(before.mode, row)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+    def _begin(self, asked: Mode | None) -> None:
+        """The mode at the start, see the class."""
+        row = self._row = self._read()
+        if row is not None and row.task != self.task:
+            raise SwapError(
+                f"{self.path} knows {self.name} as a stand-in of task {row.task}, not {self.task}; "
+                "give another name="
+            )
+        wanted: Mode = asked or (row.mode if row is not None else "record")
+        standing = self._checked(wanted) if asked else self._possible(wanted)
+        if row is not None and row.reason != APP:
+            if asked and asked != row.mode:
+                logger.warning(
+                    "%s stays in mode %s, set there on %s (%s), though the code says %s: change it "
+                    "with understudy mode",
+                    self.name,
+                    row.mode,
+                    row.changed,
+                    row.reason or "by command",
+                    asked,
+                )
+            self.agreement = row.agreement if row.agreement is not None else self.agreement
+            self.standing = self._possible(row.mode)
+            return
+        self.standing = standing
+        if row is None or (row.mode, row.agreement) != (wanted, self.agreement):
+            self._unsaved = self._row_of(wanted)
+
+    def _row_of(self, mode: Mode) -> StandIn:
+        return StandIn(
+            name=self.name,
+            task=self.task,
+            mode=mode,
+            agreement=self.agreement,
+            student=self.student.given if self.student else None,
+            reason=APP,
+            changed=now(),
+        )
+
+    def _checked(self, mode: Mode) -> Standing:
+        """The mode as it is asked for. Raises SwapError where it cannot be."""
+        if mode == "record":
+            return Standing()
+        if self.student is None:
+            raise SwapError(f"{self.name}: mode {mode} needs a student; give student=")
+        if mode != "cascade":
+            return Standing(mode)
+        if self.agreement is None:
+            raise SwapError(f"{self.name}: mode cascade needs agreement=, such as 0.97")
+        found = self._calibration()
+        if found is None or found.threshold is None:
+            why = "refuses it: the rows do not support it" if found else "is not there"
+            raise SwapError(
+                f"{self.name}: the calibration of {self.student.run.name} for agreement "
+                f"{self.agreement} {why}; record or shadow more rows, then understudy calibrate"
+            )
+        return Standing(mode, found)
+
+    def _possible(self, mode: Mode) -> Standing:
+        """The mode as it is asked for, or the teacher alone."""
+        try:
+            return self._checked(mode)
+        except SwapError as error:
+            self._tell(f"mode {mode} is asked for, and the teacher answers: {error}")
+            return Standing()
+
+    def _calibration(self) -> Calibration | None:
+        assert self.student is not None
+        store = self._opened()
+        if store is None:
+            return None
+        return newest_calibration(
+            store, task=self.task, student=self.student.run.id, agreement=self.agreement
+        )
+
+    def _read(self) -> StandIn | None:
+        try:
+            store = self._opened()
+            return stand_in(store, self.name) if store is not None else None
+        except StoreError as error:
+            self._lose(error)
+            return None
+
+    def _opened(self) -> Store | None:
+        if self._store is None and Path(self.path).is_file():
+            self._store = Store(self.path, create=False, read_only=True)
+        return self._store
+
+    def _save(self) -> None:
+        """Write what is not in the store yet; what cannot be written now is tried again."""
+        try:
+            with Store(self.path) as store:
+                assert self._unsaved is not None
+                save_stand_in(store, self._unsaved)
+            self._row, self._unsaved = self._unsaved, None
+        except StoreError as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        self.close()
+        self._tell(f"its mode cannot be kept in the store for now: {one_line(error)}")
+
+    def _alarm(self, before: Mode, row: StandIn) -> None:
+        reason = row.reason or "by command"
+        logger.warning("%s goes from mode %s to %s: %s", self.name, before, row.mode, reason)
+        if self.on_alarm is not None and row.reason:
+            try:
+                self.on_alarm(row.reason)
+            except Exception as error:  # noqa: BLE001 - the app's own function
+                self._tell(f"on_alarm failed: {one_line(error)}")
+
+    def _tell(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            logger.warning("%s: %s (said once)", self.name, line)
+
+    def _start(self) -> None:
+        """A thread of this process's own: a forked child has its parent's lock and connection."""
+        if self._pid and self._pid != os.getpid():
+            self._lock = threading.RLock()
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            if self._pid:
+                self._store = None
+            self._pid = os.getpid()
+            self._thread = threading.Thread(
+                target=_looking, args=(weakref.ref(self),), name=f"mode of {self.name}", daemon=True
+            )
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending
+                self._tell(one_line(error))
+
+
+_OVER = threading.Event()  # the interpreter ends: nobody looks any more
+
+
+def _looking(modes: weakref.ref[Modes]) -> None:
+    while True:
+        here = modes()
+        if here is None:
+            return
+        try:
+            here.look()
+        except Exception as error:  # noqa: BLE001 - the thread lives as long as its stand-in
+            here._lose(error)
+        del here
+        if _OVER.wait(EVERY):
+            return
+
+
+atexit.register(_OVER.set)
