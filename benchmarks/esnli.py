@@ -1,13 +1,14 @@
 """Data nobody here made: e-SNLI with a recorded teacher (PaLM-540B's reasoning and labels).
 
-    python -m benchmarks.esnli --data FOLDER [--quick]
+    python -m benchmarks.esnli --data FOLDER [--seed 0 1 2] [--quick]
 
 FOLDER holds esnli_palm_pool.jsonl and esnli_palm_test.jsonl, the recorded outputs published with
 google-research/distilling-step-by-step (Apache-2.0). Through the ordinary commands, 2,000 rows of
-the pool train a label and a reason_label student of the embedded base, and TF-IDF; 1,000 rows of
-the test file judge them by the human gold. The last line is one JSON object: {"rows": ..,
-"systems": {name: {"exact": .., "low": .., "high": .., "valid": ..}}, "learnt": {name: true or
-false}, "difference": {..}, "answer": ..}.
+the pool train a label and a reason_label student of the embedded base for every seed, and TF-IDF;
+1,000 rows of the test file judge them by the human gold. The last line is one JSON object:
+{"rows": .., "systems": {name: {"exact": .., "low": .., "high": .., "valid": ..}}, "learnt": {name:
+true or false}, "difference": {..}, "answer": ..}; the difference is the gain of reason_label over
+label in points, the answer the report's verdict on it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +26,8 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
 from understudy.chains.task import Task
-from understudy.distill.evaluation.results import Report
-from understudy.store import example_id
+from understudy.distill.evaluation.results import Measured, Report
+from understudy.store import Score, example_id
 
 
 class Inference(BaseModel):
@@ -77,7 +79,9 @@ def understudy(*arguments: str, folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, stdout=sys.stderr)
 
 
-def run(data: Path, folder: Path, *, pool: int, test: int, epochs: float) -> dict[str, Any]:
+def run(
+    data: Path, folder: Path, *, seeds: Sequence[int], pool: int, test: int, epochs: float
+) -> dict[str, Any]:
     """Import the labels, train, evaluate, report; the figures of the last line."""
     common = ("--task", f"{Path(__file__).resolve()}:task", "--store", "esnli.db")
     for source, split, rows in (("pool", "train", pool), ("test", "test", test)):
@@ -85,25 +89,33 @@ def run(data: Path, folder: Path, *, pool: int, test: int, epochs: float) -> dic
         labels = (f"{split}.jsonl", "--model", "PaLM-540B", "--split", split)
         understudy("import-labels", *labels, *common, folder=folder)
     for target in ("label", "reason_label"):
-        understudy("train", "--target", target, "--epochs", str(epochs), *common, folder=folder)
+        for seed in seeds:
+            recipe = ("--target", target, "--epochs", str(epochs), "--seed", str(seed))
+            out = ("--out", f"runs/{target}-s{seed}" if len(seeds) > 1 else f"runs/{target}")
+            understudy("train", *recipe, *out, *common, folder=folder)
     understudy("evaluate", "--no-base", *common, folder=folder)
     understudy("report", *common, folder=folder)
     report = Report.model_validate_json((folder / "report" / "report.json").read_bytes())
-    scores = {system.name: system.splits["test"] for system in report.systems}
+    found = {system.name: system.splits["test"] for system in report.systems}
+    (dividend,) = report.dividends
+    gain = dividend.arms[-1].gain
     return {
         "rows": {"train": pool, "test": test},
-        "systems": {
-            name: {
-                "exact": score.exact.value,
-                "low": score.exact.low,
-                "high": score.exact.high,
-                "valid": score.valid.value,
-            }
-            for name, score in scores.items()
-        },
-        "learnt": {name: score.learnt for name, score in scores.items()},
-        "difference": report.differences[0].points.model_dump(),
-        "answer": report.answer,
+        "systems": {name: _figures(one) for name, one in found.items()},
+        "learnt": {name: one.learnt for name, one in found.items()},
+        "difference": gain.model_dump() if gain else None,
+        "answer": dividend.sentence,
+    }
+
+
+def _figures(found: Measured) -> dict[str, float | None]:
+    """By the human gold, which every row has."""
+    exact = found.gold.exact if found.gold else Score(value=None)
+    return {
+        "exact": exact.value,
+        "low": exact.low,
+        "high": exact.high,
+        "valid": found.valid.value,
     }
 
 
@@ -113,6 +125,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the training")
     parser.add_argument("--quick", action="store_true", help="few rows: does it run at all")
     options = parser.parse_args()
     sizes = (
@@ -121,7 +134,7 @@ def main() -> None:
         else {"pool": 2000, "test": 1000, "epochs": 4}
     )
     with tempfile.TemporaryDirectory() as folder:
-        figures = run(options.data, Path(folder), **sizes)
+        figures = run(options.data, Path(folder), seeds=options.seed, **sizes)
     for name, score in figures["systems"].items():
         print(f"{name:14} {score['exact']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
     print(figures["answer"])

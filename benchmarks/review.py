@@ -132,7 +132,8 @@ def exact(store: Store, folder: Path, name: str, *, seeds: int, quick: bool) -> 
         for seed in range(seeds)
     ]
     report = evaluate(task, store, students=students, splits=["test"])
-    scores = {system.name: system.splits["test"].exact.value for system in report.systems}
+    judged = {system.name: system.splits["test"].gold for system in report.systems}
+    scores = {name: gold.exact.value if gold else None for name, gold in judged.items()}
     return {
         "students": [scores[student.name] or 0.0 for student in students],
         "tfidf": scores["tfidf"] or 0.0,

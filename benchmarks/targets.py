@@ -1,12 +1,13 @@
 """The four targets from the same rows: what is right, and what an answer costs to write.
 
-    python -m benchmarks.targets [--folder FOLDER] [--target label ..] [--seed 0] [--alpha 1.0]
+    python -m benchmarks.targets [--folder FOLDER] [--target label ..] [--seed 0 1 2] [--alpha 1.0]
         [--quick]
 
 The news task's training rows, labelled by its offline teacher, teach the embedded base four times
 with the same recipe and seed: label, reason_label, label_reason (the reasoning after the label's
 end) and multitask (predict and explain, distilling step by step). Exact is the share of sentences
-with both labels right. FOLDER keeps the store and the students; run again, it resumes. The last
+with both labels right; of several seeds, the means, and the report's verdicts on reasoning are
+printed. FOLDER keeps the store and the students; run again, it resumes. The last
 line is one JSON object: {target: {"test": .., "hard": .., "tokens_per_answer": ..,
 "train_cpu_seconds": .., "learnt_tokens": ..}}.
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 from understudy.chains.student.card import read_card
 from understudy.chains.task import TARGETS
+from understudy.distill.evaluation.results import Measured
 from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.labelling import label
 from understudy.distill.training import train
@@ -34,13 +36,13 @@ SPLITS = ("test", "hard")
 
 
 def run(
-    folder: Path, targets: Sequence[Any], *, seed: int, alpha: float, limit: int | None
+    folder: Path, targets: Sequence[Any], *, seeds: Sequence[int], alpha: float, limit: int | None
 ) -> dict[str, Any]:
     """Label, train, evaluate; the figures of the last line."""
     folder.mkdir(parents=True, exist_ok=True)
     with Store(folder / "targets.db") as store:
         for split in ("train", "validation", *SPLITS):
-            rows = [row for row in news_rows(seed) if row.split == split][:limit]
+            rows = [row for row in news_rows(seeds[0]) if row.split == split][:limit]
             inputs = [{name: getattr(row, name) for name in task.inputs} for row in rows]
             store.add_examples(
                 Example(id=example_id(i), task=task.name, split=split, inputs=i, gold=row.gold)
@@ -48,31 +50,44 @@ def run(
             )
         for split in ("train", "validation"):
             label(task, teacher, store, split=split)
-        students = []
+        students: dict[str, list[Path]] = {}
         for target in targets:
-            out = folder / f"{target}-{seed}-{alpha:g}"
-            students.append(train(task, store, out=out, target=target, seed=seed, alpha=alpha))
-        report = evaluate(task, store, students=students, splits=SPLITS)
-        exact = {system.name: system.splits for system in report.systems}
+            for seed in seeds:
+                out = folder / f"{target}{'' if alpha == 1 else f'-{alpha:g}'}-s{seed}"
+                student = train(task, store, out=out, target=target, seed=seed, alpha=alpha)
+                students.setdefault(read_card(student).target, []).append(student)
+        everybody = [student for of_target in students.values() for student in of_target]
+        report = evaluate(task, store, students=everybody, splits=SPLITS)
+        for dividend in report.dividends:
+            print(dividend.sentence)
+        found = {system.name: system.splits for system in report.systems}
         return {
-            read_card(student).target: {
-                **{split: exact[student.name][split].exact.value for split in SPLITS},
-                **_costs(store, student),
+            target: {
+                **{split: mean(_exact(found[one.name][split]) for one in made) for split in SPLITS},
+                **_costs(store, made),
             }
-            for student in students
+            for target, made in students.items()
         }
 
 
-def _costs(store: Store, student: Path) -> dict[str, float]:
-    facts = read_card(student).training
-    [asked] = [
-        one for one in store.runs(task=task.name, role="student") if one.name == student.name
+def _exact(found: Measured) -> float:
+    """The share of answer parts that are right; every row of the task has gold."""
+    assert found.gold is not None
+    assert found.gold.exact.value is not None
+    return found.gold.exact.value
+
+
+def _costs(store: Store, students: Sequence[Path]) -> dict[str, float]:
+    facts = [read_card(student).training for student in students]
+    names = {student.name for student in students}
+    asked = [one for one in store.runs(task=task.name, role="student") if one.name in names]
+    tokens = [
+        record.output_tokens or 0 for one in asked for record in store.records(one.id, split="test")
     ]
-    tokens = [record.output_tokens or 0 for _, record in store.iter_pairs(asked.id, split="test")]
     return {
         "tokens_per_answer": round(mean(tokens), 1),
-        "train_cpu_seconds": round(facts["cpu_seconds"]),
-        "learnt_tokens": facts["completion_tokens_per_epoch"],
+        "train_cpu_seconds": round(mean(fact["cpu_seconds"] for fact in facts)),
+        "learnt_tokens": mean(fact["completion_tokens_per_epoch"] for fact in facts),
     }
 
 
@@ -83,14 +98,14 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, help="where store and students stay")
     parser.add_argument("--target", nargs="+", choices=TARGETS, default=TARGETS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the training")
     parser.add_argument("--alpha", type=float, default=1.0)
     parser.add_argument("--quick", action="store_true", help="16 rows: does it run at all")
     options = parser.parse_args()
     limit = 16 if options.quick else None
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        figures = run(folder, options.target, seed=options.seed, alpha=options.alpha, limit=limit)
+        figures = run(folder, options.target, seeds=options.seed, alpha=options.alpha, limit=limit)
     for target, row in figures.items():
         print(f"{target:13}", "  ".join(f"{name} {value:.4g}" for name, value in row.items()))
     print(json.dumps(figures))

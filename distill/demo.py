@@ -253,11 +253,12 @@ def _follow(log: Path, show: Callable[[int, int, float | None], None]) -> None:
 
 
 def _systems(report: Report) -> dict[str, Any]:
+    """By system and split, against gold: which every row of the sample task has."""
     return {
         system.name: {
             name: {
-                "exact": _rounded(split.exact.value),
-                "row_exact": _rounded(split.row_exact.value),
+                "exact": _rounded(split.gold.exact.value if split.gold else None),
+                "row_exact": _rounded(split.gold.row_exact.value if split.gold else None),
                 "valid": _rounded(split.valid.value),
             }
             for name, split in system.splits.items()

@@ -218,8 +218,8 @@ def _compared(task: Task, expected: Coded, answers: Answers) -> tuple[Any, Any]:
         scores = part_scores(task, data, answer)
         part_table[at] = [scores.get(name, -1) for name in task.parts]
         if fields:
-            values = field_scores(task, data, answer)
-            field_table[at] = [values.get(path, np.nan) for path in fields]
+            found = field_scores(task, data, answer)
+            field_table[at] = [found.get(path, np.nan) for path in fields]
     parts = np.full((n, len(task.parts)), -1, np.int8)
     parts[wanted] = part_table[places]
     values = np.full((n, len(fields)), np.nan, np.float32)
