@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 
+_ROUTES = (
+    "this server has no such route; it answers /v1/chat/completions, /v1/models, /health and "
+    "/metrics"
+)
+_RESPONSES = (
+    "this server answers /v1/chat/completions, not /v1/responses; ask there (ChatOpenAI: "
+    "use_responses_api=False)"
+)
+
+
 def build_app(desk: Desk) -> Any:
     """The FastAPI application: /v1/chat/completions, /v1/models, /health, /metrics, /openapi.json.
 
@@ -50,7 +60,8 @@ def _add_refusals(app: "FastAPI") -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return refused(Refusal(error.status_code, str(error.detail)))
+        told = _ROUTES if error.status_code == 404 else str(error.detail)
+        return refused(Refusal(error.status_code, told))
 
     async def on_fault(request: Request, error: Exception) -> Response:
         return refused(Refusal(500, "the server failed; its log says why"))
@@ -74,6 +85,10 @@ def _add_chat(app: "FastAPI", desk: Desk) -> None:
         if not asked.stream:
             return JSONResponse(await attended(request.receive, desk.answer(asked)))
         return await _streamed(desk, asked, request)
+
+    @app.post("/v1/responses", include_in_schema=False)
+    async def responses() -> Response:
+        raise Refusal(404, _RESPONSES, code="unsupported_route")
 
 
 def _add_facts(app: "FastAPI", desk: Desk) -> None:

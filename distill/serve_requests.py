@@ -133,7 +133,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     logprobs: bool = False
     # What a student does not do is refused unless it is asked for what it does anyway.
-    top_logprobs: Literal[0] | None = None
+    top_logprobs: int | None = None
     top_p: float | None = Field(default=None, gt=0, le=1)
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
@@ -206,6 +206,9 @@ def read_request(body: bytes, limits: Limits) -> ChatRequest:
             raise Refusal(400, f"{name}: at most {most}, not {count}", param=name)
     if asked.top_p not in (None, 1.0) and asked.temperature not in (None, 0.0):
         raise Refusal(400, "top_p: a student samples from all tokens; leave it out", param="top_p")
+    if asked.top_logprobs:
+        told = "top_logprobs: a student tells the log probability of what it wrote alone; leave it"
+        raise Refusal(400, f"{told} out, or give 0", param="top_logprobs")
     if asked.stream and asked.n > 1:
         raise Refusal(400, "n: a stream has one choice; ask several times", param="n")
     if asked.tool_choice not in (None, "none", "auto") and not asked.tools:

@@ -8,6 +8,7 @@ be killed.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 from collections import OrderedDict
@@ -60,7 +61,7 @@ class Rehearsal:
         )
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
-        self._known: OrderedDict[tuple[str, str], asyncio.Task[str | None]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, bytes], asyncio.Task[str | None]] = OrderedDict()
 
     async def start(self) -> None:
         """Start the process, if it does not run. Raises ServeError where it does not start."""
@@ -94,9 +95,9 @@ class Rehearsal:
     ) -> None:
         """Raise Refusal where the student could not be held to the schema, or not soon enough."""
         text = check_schema(schema, self._limits, where=where)
-        key = (student, text)
+        key = (student, hashlib.sha256(text.encode()).digest())  # thousands of texts are too much
         if key not in self._known:
-            self._known[key] = asyncio.create_task(self._compiled(key))
+            self._known[key] = asyncio.create_task(self._compiled(key, text))
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
@@ -109,13 +110,12 @@ class Rehearsal:
         if reason is not None:
             raise _refused(where, reason)
 
-    async def _compiled(self, key: tuple[str, str]) -> str | None:
+    async def _compiled(self, key: tuple[str, bytes], text: str) -> str | None:
         """Why the schema is refused; None where it is not."""
-        student, text = key
         async with self._lock:
             try:
                 await self.start()
-                asked = json.dumps({"student": student, "schema": text})
+                asked = json.dumps({"student": key[0], "schema": text})
                 answer = await asyncio.wait_for(self._say(asked), self._limits.compile_seconds)
             except TimeoutError:
                 answer = ""
@@ -130,7 +130,7 @@ class Rehearsal:
         seconds = f"{self._limits.compile_seconds:g} seconds"
         return f"to compile it takes more than {seconds} or too much memory"
 
-    def _forget_later(self, key: tuple[str, str]) -> None:
+    def _forget_later(self, key: tuple[str, bytes]) -> None:
         """The machine may have been busy: a schema like any other gets a second chance."""
         asyncio.get_running_loop().call_later(_SECOND_CHANCE, self._known.pop, key, None)
 

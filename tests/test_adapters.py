@@ -14,7 +14,7 @@ from understudy.chains.student import ChatStudent, engines
 from understudy.chains.student.card import StudentError, read_card
 from understudy.chains.student.chunks import Chunk
 from understudy.chains.student.engine import Engine
-from understudy.chains.student.lora import Deltas, read_pairs
+from understudy.chains.student.lora import Adapter, adapter_for, read_pairs
 from understudy.chains.student.packed import Packed
 from understudy.chains.student.paths import path_for
 from understudy.chains.student.sharing import Base, Seat
@@ -165,7 +165,7 @@ def test_the_general_path_mixes_adapters_too(
         engine.close()
     base = Base(tiny_student, max_batch=8)
     assert isinstance(base.engine.path, Slots)
-    seats = [base.seat(folder, f"run.{n}") for n, folder in enumerate(folders)]
+    seats = [base.seat(folder) for folder in folders]
     futures = [seat.submit(prompt, schema=schema) for seat in seats for _ in range(2)]
     base_only = base.engine.submit(prompt, schema=schema).result(60).text
 
@@ -179,13 +179,12 @@ def test_deltas_are_the_merged_weights(tiny_student: Path) -> None:
     import torch
 
     model, tokenizer = bare_base(tiny_student)
-    deltas = Deltas()
-    path = path_for(model, deltas=deltas)
+    path = path_for(model)
     assert isinstance(path, Packed)
-    deltas.put("one", read_pairs(tiny_student), model)
+    one = adapter_for(model, "one", read_pairs(tiny_student))
     merged, _ = merged_model(tiny_student)
     ids = tokenizer("Frase: as vendas caíram hoje", add_special_tokens=False)["input_ids"]
-    chunks = [Chunk(0, 0, ids, "one"), Chunk(1, 0, ids), Chunk(2, 0, ids[:5], "one")]
+    chunks = [Chunk(0, 0, ids, one), Chunk(1, 0, ids), Chunk(2, 0, ids[:5], one)]
     found = path.scores(path.feed(chunks))
     with torch.inference_mode():
         for place, (reader, read) in enumerate([(merged, ids), (model, ids), (merged, ids[:5])]):
@@ -230,3 +229,96 @@ def test_an_adapter_that_was_cut_off_is_one_error_beside_a_sound_one(
     with pytest.raises(StudentError, match="adapter"):
         ChatStudent(model=str(folder)).invoke("oi")
     assert sound.invoke("oi").content
+
+
+def adapters() -> list[Adapter]:
+    gc.collect()
+    return [part for part in gc.get_objects() if isinstance(part, Adapter)]
+
+
+def test_students_that_come_and_go_leave_no_adapters_behind(
+    tiny_student: Path, others: list[Path]
+) -> None:
+    stays = ChatStudent(model=str(tiny_student))
+    expected = stays.invoke("Frase: hoje").content
+    counts = []
+    for _ in range(6):
+        for folder in others:
+            passing = ChatStudent(model=str(folder))
+            passing.invoke("Frase: hoje")
+            passing.close()
+        counts.append(len(adapters()))
+
+    assert max(counts) <= 3  # that of who stays; what a prompt began with, and the prompt before
+    assert stays.invoke("Frase: hoje").content == expected
+
+
+def test_the_general_path_forgets_the_adapter_of_who_has_left(
+    tiny_student: Path, others: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("understudy.chains.student.paths.is_packable", lambda model: False)
+    schema = read_card(tiny_student).answer_schema
+    base = Base(tiny_student, max_batch=4)
+    stays = base.seat(tiny_student)
+    prompt = stays.tokenizer("Frase: as vendas", add_special_tokens=False)["input_ids"]
+    expected = stays.submit(prompt, schema=schema).result(60).text
+    path: Any = base.engine.path
+    for folder in (*others, *others):
+        seat = base.seat(folder)
+        assert seat.submit(prompt, schema=schema).result(60).text != expected
+        seat.close()
+    del seat
+    for _ in range(2):  # what a prompt began with, and the one before, have an adapter too
+        assert stays.submit(prompt, schema=schema).result(60).text == expected
+    gc.collect()
+    base.engine.between(lambda: None).result(60)
+
+    assert len(path.model.peft_config) <= 2
+    base.engine.close()
+
+
+def test_of_many_students_the_latest_stay_and_the_others_come_back(
+    tiny_student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_MOST_SEATS", 4)
+    folders = [other(tiny_student, tmp_path / f"s{n}", n) for n in range(9)]
+    model = ChatStudent(model=str(folders[0]))
+    expected = [str(model.invoke("Frase: hoje", model=folder.name).content) for folder in folders]
+    assert len(set(expected)) == 9
+    assert len(engines._ENGINES) == len(engines._STUDENTS) == 4
+    assert len(adapters()) <= 6
+
+    again = [str(model.invoke("Frase: hoje", model=folder.name).content) for folder in folders]
+    assert again == expected
+
+
+def test_a_row_on_its_way_is_answered_though_its_student_has_to_leave(
+    tiny_student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_MOST_SEATS", 2)
+    folders = [other(tiny_student, tmp_path / f"s{n}", n) for n in range(4)]
+    seats = [ChatStudent(model=str(folder)).engine for folder in folders[:2]][::-1]
+    seat = ChatStudent(model=str(folders[0])).engine
+    schema = read_card(folders[0]).answer_schema
+    prompt = seat.tokenizer("Frase: as vendas", add_special_tokens=False)["input_ids"]
+    expected = seat.submit(prompt, schema=schema).result(60).text
+    under_way = [seat.submit(prompt, schema=schema) for _ in range(20)]
+    for folder in folders[1:]:
+        _ = ChatStudent(model=str(folder)).engine
+    late = seat.submit(prompt, schema=schema)  # whoever still holds it may ask
+
+    assert seat not in engines._ENGINES.values()
+    assert {one.result(60).text for one in [*under_way, late]} == {expected}
+    assert len(seats) == 2
+
+
+def test_a_base_that_nobody_uses_is_freed(tiny_student: Path, others: list[Path]) -> None:
+    students = [ChatStudent(model=str(folder)) for folder in (tiny_student, *others)]
+    for student in students:
+        student.invoke("Frase: hoje")
+    for student in students:
+        student.close()
+
+    assert not engines._BASES
+    assert not engines._STUDENTS
+    assert not adapters()

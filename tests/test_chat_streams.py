@@ -178,6 +178,37 @@ def test_a_loop_goes_on_while_weights_load(tiny_student: Path) -> None:
     assert student.loaded
 
 
+def slow_schema(name: str) -> dict[str, Any]:
+    """The end of its text is searched for two seconds."""
+    text = {"type": "string", "pattern": r"^(\w| )*\(zq\)#$"}
+    shape = {"type": "object", "properties": {name: text}, "required": [name]}
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": shape}}
+
+
+async def longest_silence(work: Any) -> float:
+    """Seconds that the loop was kept from anything else while it did this."""
+    job, longest = asyncio.create_task(work), 0.0
+    while not job.done():
+        began = time.monotonic()
+        await asyncio.sleep(0.005)
+        longest = max(longest, time.monotonic() - began)
+    await job
+    return longest
+
+
+def test_a_loop_goes_on_while_a_schema_is_compiled(base: ChatStudent) -> None:
+    base.invoke("oi", max_tokens=2)
+    form = {name: slow_schema(name) for name in ("one", "two", "three")}
+    began = time.monotonic()
+    for work in (
+        lambda: base.ainvoke("oi", response_format=form["one"]),
+        lambda: listed(base.astream("oi", response_format=form["two"])),
+        lambda: base.abatch(["oi", "ai", "ui"], response_format=form["three"]),
+    ):
+        assert asyncio.run(longest_silence(work())) < 0.7
+    assert time.monotonic() - began > 3  # they did take long
+
+
 def test_batch_as_completed_fills_the_batch(base: ChatStudent) -> None:
     engine = base.engine
     calls, rows = engine.calls, engine.rows

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel, Field
 from understudy.chains.student.card import StudentError
 from understudy.chains.student.chunks import Chunk
 from understudy.chains.student.engine import Engine
-from understudy.chains.student.row import Answer
+from understudy.chains.student.row import Answer, Request
 from understudy.chains.student.slots import Slots
 from understudy.chains.student.weights import untuned_model
 
@@ -185,6 +186,12 @@ def test_options_that_no_row_can_have_are_refused_and_nobody_else_fails(engine: 
         ("temperature", {"temperature": float("nan")}),
         ("temperature", {"temperature": float("inf")}),
         ("temperature", {"temperature": -1.0}),
+        ("temperature", {"temperature": True}),
+        ("max_tokens '9'", {"max_tokens": "9"}),
+        ("max_tokens 9.5", {"max_tokens": 9.5}),
+        ("max_tokens 0", {"max_tokens": 0}),
+        ("timeout 'soon'", {"timeout": "soon"}),
+        ("timeout 0", {"timeout": 0}),
     ]
     for name, options in bad:
         with pytest.raises(StudentError, match=name):
@@ -283,3 +290,101 @@ def test_a_failure_of_the_model_reaches_its_rows_and_the_engine_lives_on(
     path._embed = whole
     json.loads(engine.submit([5, 6], schema=SCHEMA).result(60).text)
     engine.close()
+
+
+class Broken:
+    """A matcher that fails where it is told to: the grammar library may, and may panic."""
+
+    def __init__(self, whole: Any, where: str, error: BaseException) -> None:
+        self._whole, self._where, self._error = whole, where, error
+
+    def deep_copy(self) -> Any:
+        return Broken(self._whole.deep_copy(), self._where, self._error)
+
+    def __getattribute__(self, name: str) -> Any:
+        whole = object.__getattribute__(self, "_whole")
+        if name in ("deep_copy", "_whole", "_where", "_error"):
+            return object.__getattribute__(self, name)
+        if name == self._where and (name != "is_accepting" or whole.is_stopped()):
+            raise self._error
+        return getattr(whole, name)
+
+
+class Panic(BaseException):
+    """What a library written in Rust raises."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no such state"), Panic("index out of bounds")])
+@pytest.mark.parametrize("where", ["compute_ff_tokens", "is_accepting"])
+def test_a_row_whose_grammar_fails_at_its_start_or_end_fails_alone(
+    engine: Engine, where: str, error: BaseException
+) -> None:
+    grammar = engine._compiler.compile({"enum": ["x"]})
+    broken: Any = Broken(grammar.start, where, error)
+    good = [engine.submit(prompt, schema=SCHEMA) for prompt in prompts(3)]
+    bad = Request(
+        prompt=(7, 8),
+        grammar=replace(grammar, start=broken),
+        max_tokens=50,
+        temperature=0.0,
+        seed=1,
+    )
+    engine.take(bad)
+    more = [engine.submit(prompt, schema=SCHEMA) for prompt in prompts(3)]
+
+    with pytest.raises((ValueError, StudentError), match=str(error)):
+        bad.future.result(20)
+    for answer in [*good, *more]:
+        Feeling.model_validate_json(answer.result(60).text)
+
+
+HARD = {"type": "string", "pattern": r"^(\w| )*\(zq\)#$"}  # its end is searched for two seconds
+
+
+def hard(name: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: HARD}, "required": [name]}
+
+
+def test_a_schema_that_takes_long_keeps_nobody_waiting_and_is_compiled_once(
+    engine: Engine,
+) -> None:
+    engine.submit([5, 6], schema=SCHEMA).result(60)
+    compiler, waited = engine._compiler, list[float]()
+    found: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(compiler.compile(hard("one"))))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        began = time.monotonic()
+        engine.submit([5, 6], schema=SCHEMA, max_tokens=40).result(60)
+        waited.append(time.monotonic() - began)
+
+    assert len(waited) > 3
+    assert max(waited) < 1
+    assert found[0] is found[1]
+    assert engine.knows(hard("one"))
+    assert not engine.knows(hard("two"))
+
+
+def test_a_schema_that_cannot_be_compiled_is_told_to_all_and_forgotten(engine: Engine) -> None:
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            engine.submit([5], schema={"type": "string", "pattern": "("})
+        except StudentError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    before = len(engine._compiler._grammars)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert len(told) == 4
+    assert len(set(told)) == 1
+    assert len(engine._compiler._grammars) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -38,7 +39,7 @@ from understudy.distill.serve import (
 )
 from understudy.distill.serve_limits import Limits, Refusal, ServeError
 from understudy.distill.serve_requests import ChatRequest, chat_messages, read_request
-from understudy.distill.serve_schema import check_schema
+from understudy.distill.serve_schema import Rehearsal, check_schema
 
 NO_KEY = SecretStr("none")
 KEY = "sk-of-these-tests-0123456789"
@@ -602,6 +603,7 @@ GUARDED = [
     ("GET", "/docs", {}, 404),
     ("GET", "/v1/chat/completions", {}, 405),
     ("POST", "/v1/completions", {}, 404),
+    ("POST", "/v1/responses", {}, 404),
 ]
 
 
@@ -848,6 +850,80 @@ def test_logprobs_are_those_of_the_written_tokens(served: Served, students: Any)
     )
     label = math.exp(sum(one.logprob for one in content))
     assert label == pytest.approx(answer.choices[0].model_extra["confidence"]["a"], abs=1e-4)
+
+
+def test_an_app_that_asks_for_responses_is_told_where_to_ask(served: Served) -> None:
+    model = ChatOpenAI(model="base", base_url=served.url, api_key=NO_KEY, use_responses_api=True)
+    with pytest.raises(openai.NotFoundError, match="use_responses_api=False") as caught:
+        model.invoke(ASK)
+    assert caught.value.code == "unsupported_route"
+    status, _, body = served.send("POST", "/v1/embeddings", b"{}")
+    assert status == 404
+    assert "it answers /v1/chat/completions" in json.loads(body)["error"]["message"]
+
+
+def test_log_probabilities_of_other_tokens_are_refused_in_a_line(served: Served) -> None:
+    with pytest.raises(openai.BadRequestError, match="tells the log probability of what it wrote"):
+        served.create(max_tokens=2, logprobs=True, top_logprobs=3)
+    assert served.create(max_tokens=2, logprobs=True, top_logprobs=0).choices[0].logprobs.content
+
+
+def test_the_log_probabilities_of_a_stream_add_up_to_those_of_the_answer(served: Served) -> None:
+    asked: Any = {"response_format": formatted(choice_of("x", "y")), "logprobs": True}
+    whole = served.create(**asked).choices[0].logprobs.content
+    chunks = [chunk.choices[0] for chunk in served.create(stream=True, **asked)]
+    parts = [one for choice in chunks if choice.logprobs for one in choice.logprobs.content]
+    model = ChatOpenAI(model="base", base_url=served.url, api_key=NO_KEY, logprobs=True)
+    summed: Any = None
+    for part in model.stream(ASK, response_format=asked["response_format"]):
+        summed = part if summed is None else summed + part
+
+    assert [(one.token, one.bytes) for one in parts] == [(one.token, one.bytes) for one in whole]
+    for one, other, heard in zip(
+        parts, whole, summed.response_metadata["logprobs"]["content"], strict=True
+    ):
+        assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
+        assert heard["logprob"] == pytest.approx(other.logprob, abs=1e-4)
+
+
+def test_what_is_known_of_schemas_does_not_grow_with_their_size(students: Any) -> None:
+    def held(rehearsal: Rehearsal) -> int:
+        return sum(len(digest) for _, digest in rehearsal._known)
+
+    async def asked() -> int:
+        limits = Limits()
+        tokenizers = {name: one.engine.tokenizer for name, one in students.items()}
+        rehearsal = Rehearsal(tokenizers, limits)
+        try:
+            for number in range(20):
+                classes = [f"class {n} {'x' * 50} {number}" for n in range(500)]
+                await rehearsal.check("base", choice_of(*classes))
+            return held(rehearsal)
+        finally:
+            await rehearsal.stop()
+
+    assert asyncio.run(asked()) == 20 * 32
+
+
+def test_the_server_answers_others_while_a_schema_takes_long(students: Any) -> None:
+    pattern = {"type": "string", "pattern": r"^(\w| )*\(zq\)#$"}  # its end is searched for
+    slow = formatted({"type": "object", "properties": {"s": pattern}, "required": ["s"]})
+    with Served(students, compile_seconds=30) as patient:
+        answers: list[Any] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(patient.create(response_format=slow))
+        )
+        patient.create(max_tokens=2)
+        asking.start()
+        waits = []
+        while asking.is_alive():
+            began = time.monotonic()
+            assert patient.send("GET", "/health")[0] == 200
+            waits.append(time.monotonic() - began)
+            time.sleep(0.02)
+    assert json.loads(answers[0].choices[0].message.content)["s"].endswith("(zq)#")
+    assert len(waits) > 20
+    assert max(waits) < 1
 
 
 def test_tools_are_called_as_openai_calls_them(served: Served, students: Any) -> None:

@@ -225,6 +225,56 @@ def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:
         student.invoke("oi", response_format={"type": "json_schema"})
 
 
+def test_what_makes_no_sense_is_refused_in_a_line(student: ChatStudent) -> None:
+    asked: list[tuple[str, Any, dict[str, Any]]] = [
+        ("there is no message to answer", [], {}),
+        ("max_tokens '9' is no whole number", "oi", {"max_tokens": "9"}),
+        ("max_tokens -1 is no whole number", "oi", {"max_tokens": -1}),
+        ("temperature 'hot' is no number", "oi", {"temperature": "hot"}),
+        ("timeout 'soon' is no number", "oi", {"timeout": "soon"}),
+        ("seed 'x' is no whole number", "oi", {"seed": "x"}),
+        ("stop 5 is no text", "oi", {"stop": 5}),
+        ("stop .* is no text", "oi", {"stop": ["a", 5]}),
+        ("model 5 is no name", "oi", {"model": 5}),
+        ("reasoning=5 is no text", "oi", {"reasoning": 5}),
+        ("tools 5 is no list of tools", "oi", {"tools": 5}),
+        ("5 is no tool", "oi", {"tools": [5]}),
+        ("response_format holds no schema", "oi", {"response_format": "json"}),
+        ("tool_choice 5 is not among", "oi", {"tool_choice": 5}),
+    ]
+    for line, said, options in asked:
+        for ask in (
+            lambda: student.invoke(said, **options),  # noqa: B023
+            lambda: list(student.stream(said, **options)),  # noqa: B023
+            lambda: asyncio.run(student.ainvoke(said, **options)),  # noqa: B023
+        ):
+            with pytest.raises(StudentError, match=line) as refusal:
+                ask()
+            assert "\n" not in str(refusal.value)
+    for schema in (None, 5, "Mood", int, {}, {"a": 1}, []):
+        for method in ("json_schema", "function_calling", "json_mode"):
+            with pytest.raises(StudentError) as refusal:
+                student.with_structured_output(schema, method=method)  # type: ignore[arg-type]
+            assert "\n" not in str(refusal.value)
+    for tools in (None, 5, "add", [None], [int], [{"a": 1}]):
+        with pytest.raises(StudentError):
+            student.bind_tools(tools)  # type: ignore[arg-type]
+
+
+def test_one_stop_string_is_one_and_not_its_letters(tiny_base: Path) -> None:
+    base = ChatStudent(model=str(tiny_base), max_tokens=30)
+    text = str(base.invoke("Frase: tudo bem").content)
+    stop = text[5:8]
+    expected = text.partition(stop)[0]
+
+    assert expected
+    assert base.invoke("Frase: tudo bem", stop=stop).content == expected  # type: ignore[arg-type]
+    assert base.bind(stop=stop).invoke("Frase: tudo bem").content == expected
+    always = ChatStudent.model_validate({"model": str(tiny_base), "max_tokens": 30, "stop": stop})
+    assert always.stop == [stop]
+    assert always.invoke("Frase: tudo bem").content == expected
+
+
 def test_a_profile_says_what_the_engine_does(student: ChatStudent) -> None:
     assert student.profile == {
         "name": "tiny-student",

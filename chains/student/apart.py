@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .chunks import Chunk
+from .lora import Adapter
 
 _OPENING = -1
 
@@ -38,7 +39,7 @@ class Apart:
         """The logits of all tokens or these, shape (states, tokens)."""
         return states if tokens is None else states[:, list(tokens)]
 
-    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+    def open(self, tokens: Sequence[int], adapter: Adapter | None = None) -> None:
         """Read what prompts begin with."""
         self.feed([Chunk(_OPENING, 0, list(tokens), adapter)])
 

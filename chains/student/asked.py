@@ -71,6 +71,8 @@ def held_as(card: StudentCard | None, options: Mapping[str, Any], *, turns: bool
             f"a student does not take {', '.join(sorted(unknown))}; it knows "
             f"{', '.join(sorted(OPTIONS))}"
         )
+    if not isinstance(options.get("reasoning", ""), str):
+        raise StudentError(f"reasoning={options['reasoning']!r} is no text; give one")
     told = openai_tools(options.get("tools") or ())
     allowed, forced = callable_tools(told, options.get("tool_choice"))
     schema = response_schema(options.get("response_format"))

@@ -18,6 +18,7 @@ from .asked import Asked
 from .card import StudentError, read_card
 from .job import Job
 from .model import StudentModel
+from .options import stop_strings
 from .rendering import merged_messages, prefix_of, prompt_ids
 from .reply import Reply
 from .streaming import afollowed, followed
@@ -36,7 +37,7 @@ class ChatStudent(StudentModel):
     `max_tokens` an answer may take what its schema suggests and the context leaves. `timeout` is in
     seconds. `reasoning` is what a student of labels puts where a schema requires a reasoning. With
     `base_url` (and `api_key`) any OpenAI-compatible server that holds answers to a JSON schema
-    answers in the place of this process; confidences are had here only.
+    answers in the place of this process; of servers, `understudy serve` alone tells confidences.
 
     A student of one task is always held to the schema it learnt, and any model to a response format
     or to the tools it may call. With `confidence` the probability of each label is in
@@ -101,7 +102,7 @@ class ChatStudent(StudentModel):
     ) -> Job:
         model = self._called(options.get("model"))
         asked = model._asked({key: value for key, value in options.items() if value is not None})
-        stops = tuple(end for end in (stop if stop is not None else model.stop) or () if end)
+        stops = stop_strings(stop if stop is not None else model.stop)
         engine = model._remote or model.engine
         prompt = model._prompt(messages, asked)
 
@@ -120,13 +121,19 @@ class ChatStudent(StudentModel):
     async def _ajob(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]
     ) -> Job:
-        """The loop goes on while weights load; once they are there a thread would take longer."""
+        """The loop goes on while weights load and schemas compile; else a thread takes longer."""
         if self._called(options.get("model")).loaded:
-            return self._job(messages, stop, options)
-        return await asyncio.to_thread(self._job, messages, stop, options)
+            job = self._job(messages, stop, options)
+        else:
+            job = await asyncio.to_thread(self._job, messages, stop, options)
+        if not job.ready:
+            await asyncio.to_thread(job.prepare)
+        return job
 
     def _prompt(self, messages: Sequence[BaseMessage], asked: Asked) -> list[Any]:
         """Token ids, or for a server the messages that its template gets."""
+        if not messages:
+            raise StudentError("there is no message to answer; give at least one")
         if (self._turns and not asked.own) or asked.tools:
             messages = turn_messages(self.card, messages, asked.tools)
         prefix = prefix_of(self.card.target) if self.card is not None else ""
@@ -233,7 +240,8 @@ class ChatStudent(StudentModel):
     def _bound(self, options: dict[str, Any]) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with options that have been checked, as far as they can be before a call."""
         plain = {key: value for key, value in options.items() if key != TRACED}
-        check_options(plain)
+        if self.base_url is None:  # a server holds its answers by a grammar of its own
+            check_options(plain)
         self._asked(plain)
         return self.bind(**options)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .lora import Adapter
+
 # What one more call of the model costs, in tokens of the same call: measured, and only a matter of
 # speed. It decides whether rows with many and few tokens to feed share a call.
 _CALL = 32
@@ -16,13 +18,13 @@ TOKENS_A_CALL = 4096
 class Chunk:
     """Tokens to feed to the row in `slot`, whose cache already holds `start` tokens.
 
-    `adapter` names the one among several that answers this row; None is the model as it is.
+    `adapter` is the one among several that answers this row; None is the model as it is.
     """
 
     slot: int
     start: int
     tokens: list[int]
-    adapter: str | None = None
+    adapter: Adapter | None = None
 
 
 class Path(Protocol):
@@ -43,7 +45,7 @@ class Path(Protocol):
         """Logits in float32 of all tokens or these, shape (states, tokens)."""
         ...
 
-    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+    def open(self, tokens: Sequence[int], adapter: Adapter | None = None) -> None:
         """Read what prompts begin with, in the place of an earlier one that no row shares."""
         ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import math
 import queue
 import random
 import threading
@@ -18,7 +17,9 @@ from .card import StudentError
 from .choosing import Chooser
 from .chunks import Path
 from .grammar import Compiler
+from .lora import Adapter
 from .opening import Openings
+from .options import check_numbers
 from .paths import path_for
 from .row import Answer, Request, Row, token_limit
 
@@ -40,6 +41,7 @@ class Engine:
         self, model: Any, tokenizer: Any, *, max_batch: int = 64, path: Path | None = None
     ) -> None:
         self.path = path or path_for(model)
+        self.asked_at = time.monotonic()  # when somebody last wanted it
         self.tokenizer, self.max_batch = tokenizer, max_batch
         config = model.config.get_text_config()
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
@@ -84,7 +86,7 @@ class Engine:
         timeout: float | None = None,
         on_text: Callable[[str], None] | None = None,
         confidence: bool = True,
-        adapter: str | None = None,
+        adapter: Adapter | None = None,
     ) -> Future[Answer]:
         """Queue one row of prompt token ids; the future holds its Answer.
 
@@ -94,12 +96,12 @@ class Engine:
         the probability of every class looked up; the text is the same without.
 
         Raises StudentError at once where the prompt does not fit the context or the vocabulary,
-        `max_tokens` is too small for any answer of the schema, `temperature` or `seed` is none that
-        a row can have, or the schema cannot be enforced.
+        `max_tokens` is too small for the shortest answer that was found to the schema, an option is
+        none that a row can have, or the schema cannot be enforced.
         """
         if self._closed:
             raise StudentError("this student is closed; load it again")
-        _check_choosing(temperature, seed)
+        check_numbers(max_tokens=max_tokens, temperature=temperature, seed=seed, timeout=timeout)
         if prompt and max(prompt) >= self._known:  # it would fail all the rows of its batch
             raise StudentError(
                 f"the prompt holds token {max(prompt)}, and this model knows {self._known} tokens; "
@@ -121,6 +123,14 @@ class Engine:
         )
         self.take(request)
         return request.future
+
+    def knows(self, schema: Mapping[str, Any]) -> bool:
+        """Whether `submit` with this schema returns at once."""
+        return self._compiler.knows(schema)
+
+    def prepare(self, schema: Mapping[str, Any]) -> None:
+        """Compile a schema before rows are asked for it; may take seconds. Raises StudentError."""
+        self._compiler.compile(schema)
 
     def take(self, request: Request) -> None:
         """Queue a request, at the engine that has taken over if one has."""
@@ -175,13 +185,14 @@ class Engine:
                 if rows:
                     self._chooser.step(rows)
                 self._leave(slots, rows)
-            except Exception as error:  # noqa: BLE001 - it belongs to the rows; the thread lives on
+            except BaseException as error:  # noqa: BLE001 - the rows' own; the thread lives on
                 _fail([row.request for row in rows], error)
                 rows.clear()
                 self._forget()
         self._collect(waiting, idle=False)
         closed = StudentError("this student was closed before it had answered; load it again")
         _fail([*(row.request for row in rows), *waiting], closed)
+        self._forget()
 
     def _collect(self, waiting: deque[Request], *, idle: bool) -> None:
         """Move what has arrived to `waiting`; an idle engine waits for it, and briefly for more."""
@@ -227,7 +238,10 @@ class Engine:
             return False
         while waiting and len(rows) < self.max_batch:
             request = waiting.popleft()
-            rows.append(Row(request, len(rows), self._compiler))
+            try:
+                rows.append(Row(request, len(rows), self._compiler))
+            except BaseException as error:  # noqa: BLE001 - it is of this row alone
+                _fail([request], error)
         self._openings.begin(rows[running:], rows[:running])
         return len(rows) > running
 
@@ -235,8 +249,11 @@ class Engine:
         """Resolve finished rows, drop those nobody waits for; the others fill the lowest slots."""
         for row in [row for row in rows if row.finish or row.dropped()]:
             rows.remove(row)
-            if not row.request.future.done():
-                row.resolve()
+            try:
+                if not row.request.future.done():
+                    row.resolve()
+            except BaseException as error:  # noqa: BLE001 - it is of this row alone
+                _fail([row.request], error)
         taken = {row.slot for row in rows}
         free = [slot for slot in range(len(rows)) if slot not in taken]
         for row in rows:
@@ -257,20 +274,15 @@ def _end_threads() -> None:
         engine._thread.join(max(0.0, until - time.monotonic()))
 
 
-def _check_choosing(temperature: Any, seed: Any) -> None:
-    """Raise StudentError for what would fail, as its tokens are drawn, a row and its batch."""
-    if not isinstance(temperature, int | float) or not 0 <= temperature < math.inf:
-        raise StudentError(f"temperature {temperature!r} is no number from 0 on; 0 is greedy")
-    if seed is not None and not (isinstance(seed, int) and -(2**63) <= seed < 2**64):
-        raise StudentError(f"seed {seed!r} is no whole number of 64 bits; give another")
-
-
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     also = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     more = also if isinstance(also, list) else [also]
     return frozenset(token for token in (tokenizer.eos_token_id, *more) if token is not None)
 
 
-def _fail(requests: Sequence[Request], error: Exception) -> None:
+def _fail(requests: Sequence[Request], error: BaseException) -> None:
+    """Tell every one why. A panic of the grammar library is no Exception, which callers expect."""
+    if not isinstance(error, Exception):
+        error = StudentError(f"the student failed ({type(error).__name__}: {error})")
     for request in requests:
         request.fail(error)

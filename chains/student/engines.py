@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _TEMPLATE_FILES = ("chat_template.jinja", "tokenizer.json", "tokenizer_config.js
 _ENGINES: dict[tuple[int, str, str], Engine] = {}
 _STUDENTS: dict[tuple[int, str, str], tuple[tuple[str, str], Path]] = {}  # base and folder
 _BASES: dict[tuple[str, str], Base] = {}  # those that several students share
+_MOST_SEATS = 16  # students beside each other at one base; whoever was asked longest ago leaves
 _LOCK = threading.RLock()
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +46,7 @@ def shared_engine(model: str, sha256: str, *, max_batch: int) -> Engine:
     key = engine_key(model, sha256)
     ready = _ENGINES.get(key)
     if ready is not None:  # nobody waits for another model that is being loaded
+        ready.asked_at = time.monotonic()
         return ready
     with _LOCK:
         if key not in _ENGINES:
@@ -65,26 +68,35 @@ def _student_engine(key: Key, folder: Path, max_batch: int) -> Engine:
     try:
         if base not in _BASES or _BASES[base].empty:
             _BASES[base] = Base(folder, max_batch=max_batch)
-        seat = _BASES[base].seat(folder, _name(key))
+        seat = _BASES[base].seat(folder)
         for mate in mates:
             _move(mate, _BASES[base])
+        _thin_out(_BASES[base])
         return seat
     except StudentError as error:
         _LOG.warning("%s; its base is loaded once more", error)
+        if base in _BASES and _BASES[base].empty:
+            _BASES.pop(base).engine.close()
         return Engine(*merged_model(folder), max_batch=max_batch)
-
-
-def _name(key: Key) -> str:
-    """What a student's adapter is called among others: two folders may hold the same one."""
-    return f"{key[1]} {key[2][:12]}"
 
 
 def _move(mate: Key, base: Base) -> None:
     """Give a student that was merged into a base of its own a seat at the shared one."""
     merged = _ENGINES[mate]
     if not isinstance(merged, Seat):
-        _ENGINES[mate] = base.seat(_STUDENTS[mate][1], _name(mate))
+        _ENGINES[mate] = base.seat(_STUDENTS[mate][1])
         merged.hand_over(_ENGINES[mate])
+
+
+def _thin_out(base: Base) -> None:
+    """Have the students leave that were asked longest ago, where there are too many with the new
+    one. Rows on their way are answered, and who is asked again comes back.
+    """
+    seats = [key for key, seat in _ENGINES.items() if isinstance(seat, Seat) and seat.base is base]
+    seats.sort(key=lambda key: _ENGINES[key].asked_at)
+    for key in seats[: max(0, len(seats) + 1 - _MOST_SEATS)]:
+        _ENGINES.pop(key).close()
+        _STUDENTS.pop(key, None)
 
 
 def is_loaded(model: str, sha256: str) -> bool:
@@ -95,9 +107,14 @@ def is_loaded(model: str, sha256: str) -> bool:
 def close_engine(model: str, sha256: str) -> None:
     """Free the weights, if they are loaded."""
     with _LOCK:
-        engine = _ENGINES.pop(engine_key(model, sha256), None)
+        key = engine_key(model, sha256)
+        engine = _ENGINES.pop(key, None)
+        _STUDENTS.pop(key, None)
     if engine is not None:
         engine.close()
+    with _LOCK:
+        for base in [base for base, held in _BASES.items() if held.empty]:
+            del _BASES[base]
 
 
 def another(model: str, name: str) -> str:

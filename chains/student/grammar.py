@@ -7,8 +7,10 @@ token whose plan does not fit the tokens it has left.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,20 +53,39 @@ class Compiler:
         self.end = end_tokens[0]
         self._texts = [self._meaning(token) for token in range(vocabulary)]
         self._preference = _preferences(self._texts)
-        self._grammars: dict[str, Grammar] = {}
+        self._grammars: dict[bytes, Future[Grammar]] = {}
         self._lock = threading.Lock()
 
     def compile(self, schema: Mapping[str, Any]) -> Grammar:
-        """The schema's grammar, compiled once. Raises StudentError where it cannot be enforced."""
+        """The schema's grammar, compiled once, however many threads ask; others do not wait for it.
+
+        Raises StudentError where it cannot be enforced.
+        """
         check_size(schema)
-        text = canonical(schema)
+        key = _key(schema)
         with self._lock:
-            if text not in self._grammars:
-                self._grammars[text] = self._compiled(closed(schema))
-            grammar = self._grammars[text] = self._grammars.pop(text)  # the last is the freshest
+            found = self._grammars.pop(key, None)
+            compiling: Future[Grammar] = found or Future()
+            self._grammars[key] = compiling  # the last is the freshest
             if len(self._grammars) > _MOST_KEPT:
                 del self._grammars[next(iter(self._grammars))]
-            return grammar
+        if found is None:
+            try:
+                compiling.set_result(self._compiled(closed(schema)))
+            except BaseException as error:  # whoever waits for it is told, too
+                with self._lock:
+                    self._grammars.pop(key, None)
+                stopped = StudentError("compiling this schema was broken off; ask again")
+                compiling.set_exception(error if isinstance(error, Exception) else stopped)
+                raise
+        return compiling.result()
+
+    def knows(self, schema: Mapping[str, Any]) -> bool:
+        """Whether the schema's grammar is there: to compile one may take seconds."""
+        check_size(schema)
+        with self._lock:
+            compiling = self._grammars.get(_key(schema))
+        return compiling is not None and compiling.done()
 
     def masks(self, matchers: Sequence[Any]) -> Any:
         """The tokens each matcher allows: a boolean array of shape (matchers, vocabulary).
@@ -181,6 +202,11 @@ def json_grammar(schema: Mapping[str, Any]) -> str:
             dated(enforceable(schema)), overrides={"whitespace_flexible": False}
         )
     )
+
+
+def _key(schema: Mapping[str, Any]) -> bytes:
+    """What tells schemas apart; as text many of them would fill the memory."""
+    return hashlib.sha256(canonical(schema).encode(errors="surrogatepass")).digest()
 
 
 def _unenforceable(told: str) -> StudentError:

@@ -49,6 +49,17 @@ class Job:
             **self.arguments,
         )
 
+    @property
+    def ready(self) -> bool:
+        """Whether `submit` returns at once: its schema has been compiled, or a server does it."""
+        schema = self.asked.grammar
+        return schema is None or isinstance(self.engine, Remote) or self.engine.knows(schema)
+
+    def prepare(self) -> None:
+        """Compile the schema, which may take seconds. Raises StudentError."""
+        if self.asked.grammar is not None and isinstance(self.engine, Engine):
+            self.engine.prepare(self.asked.grammar)
+
     def result(self, answer: Answer) -> ChatResult:
         """The whole answer as LangChain wants it."""
         self.reply.read(answer.text)
@@ -93,6 +104,8 @@ class Job:
             about["confidence"] = {path: sure[path] for path in sure if path in labels}
             about["probabilities"] = dict(answer.classes)
             about["text_probability"] = {path: sure[path] for path in sure if path not in labels}
+        if answer.sure and self.confidence:
+            about["confidence"] = dict(answer.sure)
         if self.asked.logprobs:
             about["logprobs"] = _logprobs(answer)
         return about

@@ -9,8 +9,9 @@ from typing import Any
 
 from .attention import Group, grouped
 from .chunks import Chunk
+from .lora import Adapter
 
-Span = tuple[str | None, int, int]  # an adapter, and its first and end packed token
+Span = tuple[Adapter | None, int, int]  # an adapter, and its first and end packed token
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _spans(chunks: Sequence[Chunk], offsets: Any) -> list[Span]:
     spans: list[Span] = []
     for place, chunk in enumerate(chunks):
         first, end = int(offsets[place]), int(offsets[place + 1])
-        if spans and spans[-1][0] == chunk.adapter:
+        if spans and spans[-1][0] is chunk.adapter:
             spans[-1] = (chunk.adapter, spans[-1][1], end)
         else:
             spans.append((chunk.adapter, first, end))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,42 +67,45 @@ def read_pairs(folder: Path) -> Pairs:
     return found
 
 
-class Deltas:
-    """LoRA adapters (arXiv 2106.09685) by name, unmerged: y += x A B for their tokens."""
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A LoRA adapter (arXiv 2106.09685) beside its base, unmerged: y += x A B for its tokens.
 
-    def __init__(self) -> None:
-        self._by_name: dict[str, dict[Place, tuple[Any, Any]]] = {}
+    It lives as long as a student or a row on its way holds it. `pairs` are A and B for each joint
+    projection of the fast path; the general one knows adapters by their `name`.
+    """
 
-    def put(self, name: str, pairs: Pairs, model: Any) -> None:
-        """Take an adapter of this model. Raises StudentError where it has no place in it."""
-        layers = model.model.layers
-        known = {part for parts in _PARTS.values() for part in parts}
-        odd = [place for place in pairs if place[1] not in known or place[0] >= len(layers)]
-        if odd:
-            raise StudentError(f"adapter {name} changes {odd[0][1]}, which cannot be shared")
-        found = {}
-        for index, layer in enumerate(layers):
-            for place, parts in _PARTS.items():
-                widths = [layer.get_submodule(part).weight.shape[0] for part in parts]
-                pair = _joined([pairs.get((index, part)) for part in parts], widths)
-                if pair is not None:
-                    to = layer.self_attn.q_proj.weight
-                    found[index, place] = pair[0].to(to), pair[1].to(to)
-        self._by_name[name] = found
+    name: str
+    pairs: Pairs = field(default_factory=dict, repr=False)
 
-    def drop(self, name: str) -> None:
-        """Forget an adapter."""
-        self._by_name.pop(name, None)
 
-    def add(
-        self, y: Any, x: Any, place: Place, spans: Sequence[tuple[str | None, int, int]]
-    ) -> None:
-        """Change `y` in place for the tokens of each span (adapter, first, end)."""
-        for name, first, end in spans:
-            pair = self._by_name[name].get(place) if name is not None else None
+def adapter_for(model: Any, name: str, pairs: Pairs) -> Adapter:
+    """An adapter for the fast path of this model. Raises StudentError where it has no place."""
+    layers = model.model.layers
+    known = {part for parts in _PARTS.values() for part in parts}
+    odd = [place for place in pairs if place[1] not in known or place[0] >= len(layers)]
+    if odd:
+        raise StudentError(f"adapter {name} changes {odd[0][1]}, which cannot be shared")
+    found = {}
+    for index, layer in enumerate(layers):
+        for place, parts in _PARTS.items():
+            widths = [layer.get_submodule(part).weight.shape[0] for part in parts]
+            pair = _joined([pairs.get((index, part)) for part in parts], widths)
             if pair is not None:
-                down, up = pair
-                y[first:end].addmm_(x[first:end] @ down, up)
+                to = layer.self_attn.q_proj.weight
+                found[index, place] = pair[0].to(to), pair[1].to(to)
+    return Adapter(name, found)
+
+
+def add_deltas(
+    y: Any, x: Any, place: Place, spans: Sequence[tuple[Adapter | None, int, int]]
+) -> None:
+    """Change `y` in place for the tokens of each span (adapter, first, end)."""
+    for adapter, first, end in spans:
+        pair = adapter.pairs.get(place) if adapter is not None else None
+        if pair is not None:
+            down, up = pair
+            y[first:end].addmm_(x[first:end] @ down, up)
 
 
 def check_all_loaded(adapted: Any, folder: Path) -> None:

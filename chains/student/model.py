@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from pydantic import AliasChoices, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
 
 from .asked import UNHELD, Asked, asked_of
 from .card import CARD_FILE, StudentCard, StudentError, read_card
@@ -133,6 +133,11 @@ class StudentModel(BaseChatModel):
             "confidence": self.confidence,
         }
 
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_stop(cls, stop: Any) -> Any:
+        return [stop] if isinstance(stop, str) else stop
+
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
@@ -168,6 +173,8 @@ class StudentModel(BaseChatModel):
         """This model, or the one of that name that answers in its place."""
         if name is None or name in (self.model, self.model_name):
             return self
+        if not isinstance(name, str):
+            raise StudentError(f"model {name!r} is no name of a model; name a run folder")
         where = another(self.model, name) if self.base_url is None else name
         other = self.model_copy(update={"model": where})
         for remembered in ("card", "sha256", "_template_sha256", "_turns", "_kept"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .chunks import Path
+from .lora import Adapter
 from .row import Row
 
 _LEAST = 16  # tokens from which on sharing a beginning beats reading it again
@@ -20,13 +21,13 @@ class Openings:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held: tuple[int, ...] = ()
-        self._adapter: str | None = None
-        self._before: tuple[str | None, tuple[int, ...]] = (None, ())
+        self._adapter: Adapter | None = None
+        self._before: tuple[Adapter | None, tuple[int, ...]] = (None, ())
         self.sharing: set[int] = set()  # ids of the rows that share it
 
     def forget(self) -> None:
         """The path has been cleared."""
-        self._held = ()
+        self._held, self._adapter, self._before = (), None, (None, ())
         self.sharing.clear()
 
     def begin(self, new: Sequence[Row], running: Sequence[Row]) -> None:

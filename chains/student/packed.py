@@ -14,7 +14,7 @@ from .attention import Opening, attend
 from .chunks import TOKENS_A_CALL, Chunk
 from .layout import Layout, layout_of
 from .llama import joined_layer
-from .lora import Deltas
+from .lora import Adapter, add_deltas
 
 _COLUMNS = 128  # storage grows by this many positions
 
@@ -23,14 +23,14 @@ class Packed:
     """Feeds chunks of unequal length to a Llama-shaped model without padding them.
 
     A row's token at position p lies in column p of its slot, less what its row shares with the
-    others: that lies apart, once. `deltas` are the adapters that rows may name.
+    others: that lies apart, once.
     """
 
     rewinds = True
 
-    def __init__(self, model: Any, deltas: Deltas | None = None) -> None:
+    def __init__(self, model: Any) -> None:
         config = model.config
-        self._model, self._deltas = model, deltas
+        self._model = model
         self._head = model.get_output_embeddings().weight.detach()
         self._embed = model.get_input_embeddings().weight.detach()
         self._heads = config.num_attention_heads
@@ -50,7 +50,7 @@ class Packed:
         import torch
 
         order = sorted(
-            range(len(chunks)), key=lambda index: (chunks[index].adapter or "", chunks[index].slot)
+            range(len(chunks)), key=lambda index: (_name(chunks[index]), chunks[index].slot)
         )
         states = torch.empty(
             (len(chunks), self._embed.shape[1]), dtype=self._embed.dtype, device=self._embed.device
@@ -69,7 +69,7 @@ class Packed:
             head = self._head if tokens is None else self._head[list(tokens)]
             return functional.linear(states, head).float()
 
-    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+    def open(self, tokens: Sequence[int], adapter: Adapter | None = None) -> None:
         """Read what prompts begin with, in the place of an earlier one that no row shares."""
         import torch
 
@@ -177,8 +177,7 @@ class Packed:
         from torch.nn import functional
 
         y = functional.linear(x, weight, bias)
-        if self._deltas is not None:
-            self._deltas.add(y, x, place, layout.spans)
+        add_deltas(y, x, place, layout.spans)
         return y
 
     def _grow(self, height: int, width: int) -> None:
@@ -211,6 +210,10 @@ class Packed:
             sign[:, : self._size // 2] = -1
             self._turns = (cos[0].clone(), sin[0] * sign)
         return self._turns
+
+
+def _name(chunk: Chunk) -> str:
+    return chunk.adapter.name if chunk.adapter is not None else ""
 
 
 def _calls(chunks: Sequence[Chunk], order: Sequence[int]) -> list[list[int]]:

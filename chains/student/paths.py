@@ -10,7 +10,6 @@ from .apart import Apart
 from .card import StudentError
 from .chunks import Chunk, Path
 from .llama import is_packable
-from .lora import Deltas
 from .packed import Packed
 from .slots import Slots
 
@@ -27,16 +26,16 @@ _FAILURES = (
 )
 
 
-def path_for(model: Any, *, deltas: Deltas | None = None) -> Path:
+def path_for(model: Any) -> Path:
     """The fastest way whose answers are the model's own, as a short run of it shows.
 
     Where that is not the fast path, a line in the log says so, once a process and architecture.
-    `deltas` are adapters for the fast path. Raises StudentError where no way agrees.
+    Raises StudentError where no way agrees.
     """
     kind = model.config.get_text_config().model_type
     tokens, whole = _sample(model)
     reason = ""
-    for name, make in _ways(model, deltas):
+    for name, make in _ways(model):
         try:
             path = make()
             if _agrees(path, tokens, whole):
@@ -49,9 +48,9 @@ def path_for(model: Any, *, deltas: Deltas | None = None) -> Path:
     raise StudentError(f"a {kind} model cannot be served ({reason}); use another base")
 
 
-def _ways(model: Any, deltas: Deltas | None) -> Iterator[tuple[str, Callable[[], Path]]]:
+def _ways(model: Any) -> Iterator[tuple[str, Callable[[], Path]]]:
     if is_packable(model):
-        yield "", lambda: Packed(model, deltas)
+        yield "", lambda: Packed(model)
     yield "transformers' own forward", lambda: Slots(model)
     yield "transformers' own forward, row by row", lambda: Apart(model)
     yield "transformers' own forward, row by row", lambda: Apart(model, stepwise=True)

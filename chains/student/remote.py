@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from .card import StudentError, StudentTimeout
+from .options import check_numbers
 from .row import Answer
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ _MOST_TOLD = 200  # characters of a server's complaint
 
 class Remote:
     """Asks the model `name` at `base_url`; the server's grammar holds the answer to a schema.
+
+    The confidences that `understudy serve` gives beside its answers are handed on.
 
     It may be anybody's, so nothing it says is trusted: an answer that is no JSON stays text, which
     parsers refuse. JSON is rewritten compactly and handed on whole; other text as it comes.
@@ -50,10 +53,12 @@ class Remote:
     ) -> Future[Answer]:
         """Ask; the future holds the Answer, without probabilities. `prompt` is template messages.
 
-        The future fails with StudentTimeout after `timeout` seconds, and with StudentError where
-        the server cannot be reached, refuses, or answers something else than a chat completion. To
-        cancel it closes the connection.
+        Raises StudentError for an option that no answer can have. The future fails with
+        StudentTimeout after `timeout` seconds, and with StudentError where the server cannot be
+        reached, refuses, or answers something else than a chat completion. To cancel it closes the
+        connection.
         """
+        check_numbers(max_tokens=max_tokens, temperature=temperature, seed=seed, timeout=timeout)
         body: dict[str, Any] = {
             "model": self.name,
             "messages": list(prompt),
@@ -102,11 +107,13 @@ class Remote:
     ) -> Answer:
         text, finish = "", "stop"
         usage: dict[str, Any] = {}
+        sure: dict[str, float] = {}
         async for event in self._events(body):
             usage = event.get("usage") or usage
             for choice in event.get("choices") or ():
                 part = choice["delta"].get("content") or ""
                 finish = choice.get("finish_reason") or finish
+                sure = _probabilities(choice.get("confidence")) or sure
                 text += part
                 if part and on_text is not None:
                     on_text(part)
@@ -117,6 +124,7 @@ class Remote:
             input_tokens=int(usage.get("prompt_tokens", 0)),
             output_tokens=int(usage.get("completion_tokens", 0)),
             finish=str(finish),
+            sure=sure,
         )
 
     async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -158,6 +166,14 @@ class Remote:
 def remote(base_url: str, name: str, api_key: str | None) -> Remote:
     """The one Remote of this process for a server's model: connections are kept and shared."""
     return Remote(base_url, name, api_key=api_key)
+
+
+def _probabilities(told: Any) -> dict[str, float]:
+    """The probabilities by answer path that `understudy serve` tells; a server may say anything."""
+    if not isinstance(told, dict):
+        return {}
+    known = ((path, value) for path, value in told.items() if type(value) in (int, float))
+    return {str(path): float(value) for path, value in known if 0 <= value <= 1}
 
 
 def _compact(text: str) -> str:

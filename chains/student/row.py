@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from typing import Any
 from .card import StudentError, StudentTimeout
 from .grammar import Compiler, Grammar, finishes
 from .labels import Prefix, Reader
+from .lora import Adapter
 from .written import Written
 
 # A row about to reach its limit closes strings and lists this many tokens early, so that what comes
@@ -27,7 +29,8 @@ class Answer:
     `probabilities` holds each token's share among the tokens that the grammar allowed there; it is
     1 for a token that was forced. `finish` is "length" where the limit on tokens made it close.
     Where a stop string ended the answer, `text` ends before it and the other fields do not.
-    `classes` holds, for each label that was written, the probability of every class it might have.
+    `classes` holds, for each label that was written, the probability of every class it might have;
+    `sure` is what a server says of its labels' confidence, by answer path.
     """
 
     text: str
@@ -37,6 +40,7 @@ class Answer:
     output_tokens: int
     finish: str
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sure: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Request:
 
     `deadline` is a `time.monotonic()`; `on_text` is called from the engine's thread with each new
     part of the text. A future that is cancelled ends the row at the next token. `confidence` asks
-    for the probability of every class, `adapter` names the one that answers.
+    for the probability of every class; `adapter` is the one among several that answers.
     """
 
     prompt: tuple[int, ...]
@@ -57,7 +61,7 @@ class Request:
     deadline: float | None = None
     on_text: Callable[[str], None] | None = None
     confidence: bool = True
-    adapter: str | None = None
+    adapter: Adapter | None = None
     future: Future[Answer] = field(default_factory=Future)
 
     def dropped(self) -> bool:
@@ -125,16 +129,13 @@ class Row:
         labels = request.grammar.labels if request.grammar is not None else None
         self._reader = Reader(labels) if labels is not None and labels.classes else None
         self.options: tuple[int, ...] = ()
-        self._gone = False
-        request.future.add_done_callback(self._ended)
+        gone = self._gone = threading.Event()
+        request.future.add_done_callback(lambda _: gone.set())  # it outlives the row
         self._force()
 
     def dropped(self) -> bool:
         """Whether nobody waits for it any longer; asked at every token, so the answer is cheap."""
-        return self._gone or (self.request.deadline is not None and self.request.dropped())
-
-    def _ended(self, _: object) -> None:
-        self._gone = True
+        return self._gone.is_set() or (self.request.deadline is not None and self.request.dropped())
 
     @property
     def left(self) -> int:

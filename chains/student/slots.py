@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .chunks import TOKENS_A_CALL, Chunk, cuts
+from .lora import Adapter
 
 _COLUMNS = 128  # storage grows by this many positions
 
@@ -56,7 +57,7 @@ class Slots:
         """The logits of all tokens or these, shape (states, tokens)."""
         return states if tokens is None else states[:, list(tokens)]
 
-    def open(self, tokens: Sequence[int], adapter: str | None = None) -> None:
+    def open(self, tokens: Sequence[int], adapter: Adapter | None = None) -> None:
         """Read what prompts begin with, into a slot of its own before all others."""
         self.feed([Chunk(-1, 0, list(tokens), adapter)])
 
@@ -112,7 +113,7 @@ class Slots:
         named: dict[str, Any] = {}
         if hasattr(self.model, "peft_config"):
             named["adapter_names"] = [
-                (chunk.adapter or "__base__").replace(".", "_") for chunk in chunks
+                chunk.adapter.name if chunk.adapter else "__base__" for chunk in chunks
             ]
         output = self.model(
             input_ids=torch.tensor(tokens, device=device),

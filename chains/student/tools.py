@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -18,7 +18,12 @@ _ANY = ("any", "required", True)
 
 
 def openai_tools(tools: Sequence[Any]) -> list[Tool]:
-    """Tools in OpenAI's form, from functions, LangChain's tools, classes and JSON schemas."""
+    """Tools in OpenAI's form, from functions, LangChain's tools, classes and JSON schemas.
+
+    Raises StudentError for what is none of them.
+    """
+    if isinstance(tools, str | Mapping) or not isinstance(tools, Iterable):
+        raise StudentError(f"tools {tools!r:.80} is no list of tools; give one")
     return [_openai_tool(tool) for tool in tools]
 
 
@@ -36,7 +41,13 @@ def whole_schema(schema: Any) -> dict[str, Any]:
                 f"JSON schema carries; write {way_out}"
             )
         return schema.model_json_schema()
-    return convert_to_json_schema(schema)
+    try:
+        return convert_to_json_schema(schema)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise StudentError(
+            f"{schema!r:.80} is no answer schema; give a pydantic class, a TypedDict, or a JSON "
+            "schema that is an object with a title"
+        ) from error
 
 
 def tool_name(tool: Tool) -> str:
@@ -73,7 +84,13 @@ def callable_tools(tools: Sequence[Tool], choice: Any) -> tuple[list[Tool], bool
 
 
 def _openai_tool(tool: Any) -> Tool:
-    told = convert_to_openai_tool(tool)
+    try:
+        told = convert_to_openai_tool(tool)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise StudentError(
+            f"{tool!r:.80} is no tool; give a function, a class, a LangChain tool, or one in "
+            "OpenAI's form"
+        ) from error
     schema = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         whole = schema.model_json_schema()
