@@ -56,7 +56,7 @@ def risk_coverage(confidence: Any, right: Any, points: int = 50) -> list[tuple[f
     """(share kept, share wrong among the kept), most confident kept first (El-Yaniv & Wiener 2010).
 
     Answers of equal confidence are kept or left together. At most `points` points, evenly spread
-    over the share kept; the last keeps all.
+    over the share kept where there are more; the last keeps all.
     """
     import numpy as np
 
@@ -66,10 +66,11 @@ def risk_coverage(confidence: Any, right: Any, points: int = 50) -> list[tuple[f
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], 1 - right[order]
     kept = np.flatnonzero(np.r_[confidence[1:] != confidence[:-1], True]) + 1
-    wanted = np.linspace(0, len(confidence), points + 1)[1:]
-    chosen = np.unique(np.minimum(np.searchsorted(kept, wanted), len(kept) - 1))
+    if len(kept) > points:
+        wanted = np.linspace(0, len(confidence), points + 1)[1:]
+        kept = kept[np.unique(np.minimum(np.searchsorted(kept, wanted), len(kept) - 1))]
     wrongs = np.cumsum(wrong)
-    return [(float(n / len(wrong)), float(wrongs[n - 1] / n)) for n in kept[chosen]]
+    return [(float(n / len(wrong)), float(wrongs[n - 1] / n)) for n in kept]
 
 
 def _known(confidence: Any, right: Any, groups: Any | None) -> tuple[Any, Any, Any]:
