@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ def class_patterns(
     import numpy as np
 
     gold = np.asarray(gold)
-    gold = gold.reshape(len(gold), -1).astype(np.int64)
+    gold = gold.reshape(len(gold), math.prod(gold.shape[1:])).astype(np.int64)
     given = np.asarray(given).reshape(gold.shape).astype(np.int64)
     unit = np.arange(len(gold)) if groups is None else np.asarray(groups)
     unit = np.repeat(unit, gold.shape[1])
