@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .connection import StoreError
 from .rows import Calibration, Call, Example, Record, Run, StandIn
@@ -28,6 +29,23 @@ _CALIBRATION = ", ".join(
     {"student": "su.id as student", "teacher": "tu.id as teacher"}.get(name, f"c.{name}")
     for name in Calibration.model_fields
 )
+
+
+# `paid`: a cost is known; `free`: the student answered and nobody else was asked.
+_TOTALS = """
+select count(*) as calls, min(at) as first, max(at) as last,
+coalesce(sum(answered_by = 'student'), 0) as by_student,
+coalesce(sum(escalated), 0) as escalated, coalesce(sum(sampled), 0) as sampled,
+coalesce(sum(error is not null), 0) as errors,
+coalesce(sum(agreed is not null), 0) as compared, coalesce(sum(agreed), 0) as agreed,
+coalesce(sum(agreed is not null and answered_by = 'student'), 0) as compared_answered,
+coalesce(sum(agreed and answered_by = 'student'), 0) as agreed_answered,
+sum(cost) as cost, count(cost) as paid, sum(input_tokens) as input_tokens,
+sum(output_tokens) as output_tokens, count(input_tokens) as counted,
+coalesce(sum(answered_by = 'student' and cost is null and not sampled), 0) as free
+from calls c join stand_ins s on s.number = c.stand_in where s.name = :name
+and (:since is null or at >= :since)
+"""
 
 
 @dataclass(frozen=True)
@@ -152,6 +170,25 @@ def iter_calls(store: Store, stand_in: str, since: str | None = None) -> Iterato
         with store.connection.told():
             yield from (row_of(Call, row) for row in page)
         after = page[-1]["number"]
+
+
+def call_totals(store: Store, name: str, since: str | None = None) -> dict[str, Any]:
+    """The calls of a stand-in (since a time) by count, summed up by SQLite: `calls`, who answered
+    (`by_student`, `escalated`), the `compared` and `agreed` (of all, and of those that the student
+    answered), tokens and `cost` of the `paid`, and the `free`, which no teacher was asked."""
+    (row,) = store.connection.read(_TOTALS, name=name, since=since)
+    return dict(row)
+
+
+def calibrations(store: Store, task: str) -> list[Calibration]:
+    """Every calibration of the task's students, the newest first."""
+    rows = store.connection.read(
+        f"select {_CALIBRATION} from calibrations c join runs su on su.position = c.student "
+        "join runs tu on tu.position = c.teacher where c.task = :task order by c.number desc",
+        task=task,
+    )
+    with store.connection.told():
+        return [row_of(Calibration, row) for row in rows]
 
 
 def _add_call(connection: sqlite3.Connection, store: Store, call: Call) -> None:

@@ -45,7 +45,8 @@ class Writer:
         """All of the batch, or nothing. Raises StoreError."""
         store = self._store()
         runs = self._runs(store, batch)
-        here = StandIn(name=self.name, task=self.task.name, changed=now())
+        begun = min(packed.at for packed in batch)
+        here = StandIn(name=self.name, task=self.task.name, changed=_time(begun, "seconds"))
         rows = list(self._rows(batch))
         for left in reversed(range(TRIES)):
             try:
