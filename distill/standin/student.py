@@ -182,9 +182,8 @@ def _loaded(given: str | Path) -> BaseChatModel:
 
 def _chain(task: Task, model: BaseChatModel) -> Runnable[Any, Thought]:
     """The task's inputs in, a Thought out; who is served somewhere else knows its own schema."""
-    if getattr(model, "base_url", None) is None or getattr(model, "card", None) is not None:
-        return answer_chain(task, model)
-    if not hasattr(model, "card"):
+    elsewhere = getattr(model, "base_url", None) is not None and hasattr(model, "card")
+    if not elsewhere or getattr(model, "card", None) is not None:
         return answer_chain(task, model)
 
     def read(message: AIMessage) -> Thought:
