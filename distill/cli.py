@@ -14,6 +14,7 @@ from . import (
     cli_curate,
     cli_data,
     cli_distill,
+    cli_evaluate,
     cli_export,
     cli_review,
     cli_serve,
@@ -21,23 +22,9 @@ from . import (
     cli_students,
     cli_train,
 )
-from .defaults import EXTRAS, base_of, finished_students
+from .defaults import EXTRAS
 from .display import print_table
-from .options import (
-    DEFAULT_STORE,
-    SAMPLE_TASK,
-    BackupMinutesOption,
-    BackupOption,
-    LimitOption,
-    StoreOption,
-    TaskOption,
-    backups,
-    fail,
-    lacking,
-    open_store,
-    say,
-    stoppable,
-)
+from .options import fail, lacking, say, stoppable
 from .progress import row_bars, step_bars
 
 app = typer.Typer(
@@ -47,77 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-SplitsOption = Annotated[
-    list[str] | None, typer.Option("--split", help="a held-out split; may be given several times")
-]
-
-
 app.command("distill")(cli_distill.distill)
 app.command("train")(cli_train.train)
 
 
-@app.command()
-def evaluate(
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    run: Annotated[
-        list[Path] | None, typer.Option(help="a student's run folder; may be given several times")
-    ] = None,
-    student: Annotated[
-        str | None, typer.Option(help="the untuned base to show beside; default: the students' own")
-    ] = None,
-    no_base: Annotated[bool, typer.Option("--no-base", help="leave the untuned base out")] = False,
-    notebook: Annotated[
-        Path | None,
-        typer.Option(help="a student to serve as the notebook does, too: HuggingFacePipeline"),
-    ] = None,
-    split: SplitsOption = None,
-    limit: LimitOption = None,
-    backup_to: BackupOption = None,
-    backup_minutes: BackupMinutesOption = 10.0,
-) -> None:
-    """Students, untuned base and baselines answer the held-out rows; prints who got what right."""
-    from ..chains.loading import load_task
-    from .evaluation.systems import evaluate as evaluate_all
-
-    with (
-        open_store(store, create=False) as opened,
-        backups(opened, backup_to, backup_minutes),
-        row_bars() as progress,
-        stoppable(),
-    ):
-        loaded = load_task(task)
-        students = run or finished_students(Path("runs"), loaded.name)
-        report_data = evaluate_all(
-            loaded,
-            opened,
-            students=students,
-            base=None if no_base else student or base_of(students),
-            notebook=notebook,
-            splits=split,
-            limit=limit,
-            progress=progress,
-        )
-    print_table(report_data)
-    say(report_data.answer)
-
-
-@app.command()
-def report(
-    task: TaskOption = SAMPLE_TASK,
-    store: StoreOption = DEFAULT_STORE,
-    out: Annotated[Path, typer.Option(help="folder for report.html, .md and .json")] = Path(
-        "report"
-    ),
-    split: SplitsOption = None,
-) -> None:
-    """Everybody side by side, from the store: one HTML file, the same as Markdown and JSON."""
-    from ..chains.loading import load_task
-    from .reporting.pages import report as write
-
-    with open_store(store, create=False) as opened:
-        page = write(load_task(task), opened, out, splits=split)
-    say(f"report {page}")
+for name, command in cli_evaluate.COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()

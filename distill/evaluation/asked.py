@@ -165,7 +165,7 @@ def from_rationale(task: Task, store: Store, run: Run, student: Any) -> Chain:
 
     def schema_with(reasoning: str) -> dict[str, Any]:
         schema = dict(card.answer_schema)
-        named = {**schema["properties"], card.reasoning: {"const": reasoning, "type": "string"}}
+        named = {**schema["properties"], str(task.reasoning): {"const": reasoning}}
         return {**schema, "properties": named}
 
     async def answer(inputs: dict[str, Any]) -> Thought:

@@ -116,18 +116,18 @@ def ask_base(asker: Asker, prompting: Prompting, base: str, teacher: Run, at_onc
     try:
         for strategy in prompting.strategies:
             options = _options(asker, prompting, strategy, teacher)
-            if strategy == "self_consistency":
-                options.setdefault("temperature", _WARM)
+            warmth = options.pop("temperature", _WARM) if strategy == "self_consistency" else 0.0
+            asked = untuned.model_copy(update={"temperature": warmth})
             run = describe_run(
                 asker.task,
                 role="base",
                 name=f"base {strategy}",
-                model=untuned,
+                model=asked,
                 target="reason_label",
                 strategy=strategy,
                 parameters={"base": base, **strategy_parameters(strategy, **options)},
             )
-            chain = build_strategy(strategy, asker.task, [untuned], **options)
+            chain = build_strategy(strategy, asker.task, [asked], **options)
             asker.ask(run, chain, at_once=at_once, gives_up=False)
     finally:
         untuned.close()
