@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from understudy.chains import StudentError
 from understudy.distill.evaluation.baselines import majority_chain, tfidf_chain
-from understudy.distill.evaluation.comparing import compare, held_out
-from understudy.distill.evaluation.scoring import split_result
+from understudy.distill.evaluation.comparing import compare
+from understudy.distill.evaluation.entrants import arm_of, entrants
+from understudy.distill.evaluation.finding import held_out
+from understudy.distill.evaluation.results import Correctness, SystemResult
 from understudy.distill.evaluation.systems import evaluate, teaching_run
 from understudy.distill.labelling import label
 from understudy.distill.limits import LabellingError
@@ -16,7 +20,9 @@ from understudy.distill.runs import describe_run
 from understudy.examples.news.generate import news_rows
 from understudy.examples.news.task import task as news
 from understudy.examples.news.task import teacher
-from understudy.store import Example, Record, Store, example_id
+from understudy.store import Example, Record, Run, Store, example_id
+from understudy.store.provenance import add_training
+from understudy.store.rows import Training
 
 
 def news_examples(split: str, count: int) -> list[Example]:
@@ -30,6 +36,13 @@ def news_examples(split: str, count: int) -> list[Example]:
             )
         )
     return made
+
+
+def right(system: SystemResult, split: str) -> Correctness:
+    """What the system got right by gold."""
+    found = system.splits[split].gold
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +81,7 @@ def test_baselines_learn_from_the_teachers_labels_and_answer_as_thoughts(labelle
 
 def test_baselines_beat_nothing_but_tfidf_beats_the_majority(labelled):
     report = evaluate(news, labelled)
-    exact = {system.name: system.splits["test"].exact.value or 0 for system in report.systems}
+    exact = {one.name: right(one, "test").exact.value or 0 for one in report.systems}
     assert exact["teacher"] > exact["tfidf"] > exact["majority"] > 0
     assert [split.name for split in report.splits] == ["hard", "test"]
     assert all(
@@ -83,10 +96,11 @@ def test_evaluating_twice_asks_nothing_twice(labelled):
     assert asked == []
 
 
-def test_the_report_is_recomputed_from_the_store_alone(labelled):
+def test_two_reports_of_one_store_differ_in_nothing_but_the_time(labelled):
     report = evaluate(news, labelled)
     again = compare(news, labelled)
-    assert again.model_copy(update={"created": report.created}) == report
+    same = again.model_copy(update={"created": report.created})
+    assert same.model_dump_json() == report.model_dump_json()
 
 
 def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, tiny_base):
@@ -126,8 +140,10 @@ def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, t
         assert (student.rows, student.valid.value, student.errors) == (6, 1.0, 0)
         assert student.learnt is False  # its adapter is random
         assert "On test, tiny-student is not learnt" in report.answer
-        assert student.output_tokens
-        assert student.input_tokens
+        assert student.effort.output_tokens
+        assert student.effort.input_tokens
+        assert student.confidence is not None
+        assert student.confidence.against == "gold"
         (student_run,) = store.runs(role="student")
         assert all(
             set(record.confidence or {}) == {"mood", "urgent"}
@@ -148,35 +164,174 @@ def test_a_teacher_that_failed_does_not_take_the_place_of_one_that_answered(labe
     assert teacher_shown.run == good.id
 
 
-def test_reasoning_is_compared_only_between_students_of_the_same_base_and_rows(labelled):
-    def student(target, rows, model):
-        run = labelled.start_run(
+def student(store, target, rows, model, *, answers=None, split="test", **facts) -> Run:
+    """A student of this target that answers the split as gold has it, or as `answers` says."""
+    run = store.start_run(
+        describe_run(
+            news,
+            role="student",
+            name=facts.pop("name", target),
+            model=model,
+            target=target,
+            parameters={"base": "b", "rows": rows, **facts},
+        )
+    )
+    store.add_records(
+        Record(
+            run=run.id,
+            example=example.id,
+            answer=(answers or (lambda row: row.gold))(example),
+            created="2026-01-01T00:00:00+00:00",
+        )
+        for example in store.examples(news.name, split=split)
+    )
+    return run
+
+
+@pytest.fixture(scope="module")
+def taught_once(tmp_path_factory):
+    """The file of a store with a teacher, its baselines, and 40 test rows."""
+    path = tmp_path_factory.mktemp("store") / "taught.db"
+    with Store(path) as store:
+        for split, count in (("train", 30), ("test", 40)):
+            store.add_examples(news_examples(split, count))
+        label(news, teacher, store)
+        evaluate(news, store)
+    return path
+
+
+@pytest.fixture
+def taught(taught_once, tmp_path):
+    """A copy of it."""
+    with Store(shutil.copy(taught_once, tmp_path / "taught.db")) as store:
+        yield store
+
+
+def test_reasoning_is_compared_only_between_students_of_the_same_base_and_rows(taught):
+    student(taught, "label", "some", "m1")
+    student(taught, "reason_label", "others", "m2")
+    assert compare(news, taught).dividends == []
+    student(taught, "reason_label", "some", "m3")
+    (dividend,) = compare(news, taught).dividends
+    label_arm, reason_arm = dividend.arms
+    assert (label_arm.target, reason_arm.target) == ("label", "reason_label")
+    assert reason_arm.gain is not None
+    assert (reason_arm.gain.value, reason_arm.p) == (0.0, 1.0)
+
+
+def test_figures_against_gold_and_against_the_teacher_stand_apart(taught):
+    student(taught, "label", "some", "m1")
+    report = compare(news, taught)
+    found = {system.name: system.splits["test"] for system in report.systems}
+    assert right(report.systems[0], "test").exact.value < 1
+    assert found["teacher"].teacher is None
+    assert found["label"].gold.exact.value == 1.0
+    assert found["label"].teacher.exact.value == pytest.approx(
+        found["teacher"].gold.exact.value, abs=0.02
+    )
+
+
+def test_a_support_run_is_no_system(taught):
+    run = student(taught, "reason_label", "some", "m1")
+    student(taught, "reason_label", "some", "m1", name="from rationales", rationale_of=run.id)
+    assert "from rationales" not in {system.name for system in compare(news, taught).systems}
+
+
+def test_other_teachers_are_systems_named_by_what_tells_them_apart(taught):
+    (first,) = taught.runs(task=news.name, role="teacher")
+    asked = [("offline-news", "few_shot"), ("gpt-4o", "zero_shot"), ("gpt-4o", "vote")]
+    for model, strategy in asked:
+        run = taught.start_run(
             describe_run(
                 news,
-                role="student",
-                name=target,
-                model=model,
-                target=target,
-                parameters={"base": "b", "rows": rows},
-            )
+                role="teacher",
+                name="teacher",
+                model=model if model != "offline-news" else first.model,
+                target="reason_label",
+                strategy=strategy,
+            ).model_copy(update={"started": "2099-01-01"})
         )
-        for example in labelled.examples(news.name, split="test"):
-            labelled.add_record(
-                Record(run=run.id, example=example.id, answer=example.gold, created="2026-01-01")
+        for example in taught.examples(news.name, split="test"):
+            taught.add_record(
+                Record(run=run.id, example=example.id, answer=example.gold, created="2099-01-01")
             )
+    student(taught, "label", "some", "m1", teacher_run=first.id)
+    report = compare(news, taught)
+    assert [system.name for system in report.systems] == [
+        "teacher",
+        "teacher gpt-4o vote",
+        "teacher gpt-4o",
+        "teacher few_shot",
+        "label",
+        "tfidf",
+        "majority",
+    ]
+    assert report.reference == "teacher"
+    assert report.systems[0].run == first.id
+    assert len({system.name for system in report.systems}) == len(report.systems)
 
-    student("label", "some", "m1")
-    student("reason_label", "others", "m2")
-    assert compare(news, labelled).differences == []
-    assert "of the same base and on the same rows" in compare(news, labelled).answer
-    student("reason_label", "some", "m3")
-    (test,) = [d for d in compare(news, labelled).differences if d.split == "test"]
-    assert (test.points.value, test.wins, test.losses) == (0.0, 0, 0)
+
+def test_the_reference_is_the_teacher_that_the_students_learnt_from(taught):
+    (first,) = taught.runs(task=news.name, role="teacher")
+    newer = describe_run(news, role="teacher", name="teacher", model="new", target="reason_label")
+    taught.start_run(newer.model_copy(update={"started": "2099-01-01"}))
+    for example in taught.examples(news.name):
+        taught.add_record(
+            Record(run=newer.id, example=example.id, answer=example.gold, created="2099-01-01")
+        )
+    add_training(
+        taught,
+        Training(
+            folder="/gone/label",
+            name="label",
+            task=news.name,
+            base="b",
+            target="label",
+            run=first.id,
+            rows_sha256="x",
+            seed=3,
+            created="2026-01-01",
+        ),
+        [],
+    )
+    student(taught, "label", "some", "m1")
+    found, reference = entrants(news, taught)
+    assert reference is not None
+    assert reference.id == first.id
+    assert [(one.name, one.seed) for one in found if one.run.role == "student"] == [("label", 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "arm"),
+    [
+        ("label-s1", 1, "label"),
+        ("label-seed-12", 12, "label"),
+        ("label_2", 2, "label"),
+        ("label seed 0", 0, "label"),
+        ("label-s1", 2, "label-s1"),
+        ("label-s1", None, "label-s1"),
+        ("qwen3", 3, "qwen3"),
+    ],
+)
+def test_seeds_of_one_recipe_are_one_arm(name, seed, arm):
+    assert arm_of(name, seed) == arm
+
+
+def test_what_a_limit_leaves_out_is_not_counted(taught):
+    student(taught, "label", "some", "m1")
+    report = compare(news, taught, limit=7)
+    assert {system.splits["test"].rows for system in report.systems} == {7}
+    assert report.splits[0].rows == 7
+
+
+def test_without_texts_the_report_has_none(taught):
+    student(taught, "label", "some", "m1")
+    example = taught.examples(news.name, split="test")[0]
+    assert example.inputs["f1"] in compare(news, taught).model_dump_json()
+    assert example.inputs["f1"] not in compare(news, taught, texts=False).model_dump_json()
 
 
 def a_damaged_copy(student, folder, damage):
-    import shutil
-
     shutil.copytree(student, folder)
     weights = folder / "adapter_model.safetensors"
     if damage == "truncated":
@@ -213,34 +368,3 @@ def test_without_a_teacher_the_error_says_what_to_run():
         store.add_examples(news_examples("test", 2))
         with pytest.raises(LabellingError, match="run distill first"):
             evaluate(news, store)
-
-
-def test_a_failed_row_counts_as_wrong_and_as_invalid():
-    examples = news_examples("test", 4)
-    right = {
-        e.id: Record(run="r", example=e.id, answer=e.gold, created="2026-01-01") for e in examples
-    }
-    failed = {
-        **right,
-        examples[0].id: Record(run="r", example=examples[0].id, error="x", created="2026-01-01"),
-    }
-    result = split_result(news, "test", examples, failed, taught=right)
-    assert (result.exact.value, result.exact.n) == (0.75, 12)
-    assert (result.row_exact.value, result.valid.value, result.errors) == (0.75, 0.75, 1)
-    assert result.agreement is not None
-    assert result.agreement.value == 0.75
-
-
-def test_cited_cues_are_looked_up_in_the_text():
-    (example,) = news_examples("test", 1)
-    word = example.inputs["f1"].split()[1].strip(".,")
-    record = Record(
-        run="r",
-        example=example.id,
-        answer=example.gold,
-        reasoning=f"f1: pista {word} indica Medo; f2: pista inventada indica Raiva",
-        created="2026-01-01",
-    )
-    result = split_result(news, "test", [example], {example.id: record}, taught=None)
-    assert result.cue_in_text is not None
-    assert (result.cue_in_text.value, result.cue_in_text.n) == (0.5, 2)
