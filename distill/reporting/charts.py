@@ -47,7 +47,7 @@ def swap_chart(verdict: SwapVerdict, name: str) -> str | None:
     low, at, high = (getattr(verdict.difference, end) for end in ("low", "value", "high"))
     if not (known(low) and known(at) and known(high)):
         return None
-    figure, axes = drawing.canvas(440, 104, Margins(left=14, right=14, top=26, bottom=26))
+    figure, axes = drawing.canvas(360, 104, Margins(left=14, right=14, top=26, bottom=26))
     left, right = min(low, -verdict.margin, 0.0), max(high, 0.0)
     space = 0.12 * (right - left)
     axes.set_xlim(left - space, right + space)
@@ -60,6 +60,7 @@ def swap_chart(verdict: SwapVerdict, name: str) -> str | None:
     share = (space - verdict.margin - left) / (right - left + 2 * space)
     side = "left" if share < 0.25 else "right" if share > 0.75 else "center"
     axes.text(-verdict.margin, 1.15, f"margin {points(-verdict.margin)}", ha=side, color=WARN)
+    axes.locator_params(axis="x", nbins=6)
     _plain_axis(axes, points)
     words = (
         f"{verdict.student} minus {verdict.teacher} on {verdict.split}: {points(at)} points "
@@ -120,7 +121,7 @@ def frontier_chart(spots: Sequence[Spot], name: str, *, title: str, unit: str) -
     found = [s for s in spots if known(s.right.value) and known(s.price) and s.price >= 0]
     if len(found) < 2:
         return None
-    figure, axes = drawing.canvas(440, 340, Margins(left=46, right=16, top=14, bottom=50))
+    figure, axes = drawing.canvas(400, 330, Margins(left=46, right=16, top=14, bottom=50))
     _price_axis(axes, [spot.price for spot in found], dollars if unit == "US$" else seconds)
     for spot in found:
         _spot(axes, spot)
@@ -240,15 +241,8 @@ def _spot(axes: Axes, spot: Spot) -> None:
         axes.plot([spot.price] * 2, [100 * low, 100 * high], color=colour, linewidth=1.25, zorder=2)
     marker = drawing.ROLE_MARKERS.get(spot.role, "P")
     height = 100 * (spot.right.value or 0)
-    axes.plot(
-        [spot.price],
-        [height],
-        marker,
-        color=colour,
-        markersize=8,
-        markeredgecolor=PAPER,
-        clip_on=False,
-    )
+    edge: dict[str, Any] = {"markersize": 8, "markeredgecolor": PAPER, "clip_on": False}
+    axes.plot([spot.price], [height], marker, color=colour, **edge)
 
 
 def _floor(spots: Sequence[Spot]) -> float:

@@ -18,7 +18,7 @@ def calibration_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     """How often the answer is right where the system was so sure; the dotted line is honesty."""
     if not found:
         return None
-    figure, axes = drawing.canvas(440, 340, _BOX)
+    figure, axes = drawing.canvas(400, 330, _BOX)
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.25, linestyle=(0, (1, 2)))
     for (system, one), (colour, dash, marker) in zip(found.items(), LINES, strict=False):
         bins = [b for b in one.curve if b.n and known(b.right.value)]
@@ -47,7 +47,7 @@ def risk_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     """Share wrong among the rows that are kept, most confident first."""
     if not found:
         return None
-    figure, axes = drawing.canvas(440, 340, _BOX)
+    figure, axes = drawing.canvas(400, 330, _BOX)
     top = 0.0
     for (system, one), (colour, dash, marker) in zip(found.items(), LINES, strict=False):
         kept = [100 * x for x, _ in one.risk_coverage]
@@ -92,7 +92,7 @@ def learning_chart(points: Sequence[LearningPoint], name: str, *, split: str) ->
             lines.setdefault(point.system, []).append(point)
     if not lines:
         return None
-    figure, axes = drawing.canvas(440, 320, _BOX)
+    figure, axes = drawing.canvas(400, 310, _BOX)
     for (system, found), (colour, dash, marker) in zip(lines.items(), LINES, strict=False):
         at = [point.labels for point in found]
         axes.plot(

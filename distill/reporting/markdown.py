@@ -24,21 +24,33 @@ _BLOCK_START = re.compile(r"^([-+=]|\d+(?=[.)](?:\s|$)))")
 def render_markdown(result: Report) -> str:
     """The sentences and tables of the page, verdict first; what is too long is left out whole."""
     cut, _ = bounded(result, LADDER[1])
-    kept: list[str] = []
-    size = left = 0
-    for block in _blocks(cut, result.rows.rows[:SHOWN_ROWS]):
-        if size + len(block) + 2 > LONGEST:
-            left += 1
-        else:
-            kept.append(block)
-            size += len(block) + 2
+    blocks = list(_blocks(cut, result.rows.rows[:SHOWN_ROWS]))
+    places: set[int] = set()
+    size = 0
+    for place in sorted(range(len(blocks)), key=lambda n: (blocks[n][0], n)):
+        if size + len(blocks[place][1]) + 2 <= LONGEST:
+            places.add(place)
+            size += len(blocks[place][1]) + 2
+    kept = [text for place, (_, text) in enumerate(blocks) if place in places and text]
+    left = len(blocks) - len(places)
     if left:
         parts = f"{left:,} part{'s' if left != 1 else ''}"
         kept.append(f"Left out, to be short enough: {parts}. report.html has the whole.")
     return "\n\n".join(kept) + "\n"
 
 
-def _blocks(result: Report, rows: Sequence[ShownRow]) -> Iterator[str]:
+def _blocks(result: Report, rows: Sequence[ShownRow]) -> Iterator[tuple[int, str]]:
+    """(rank, Markdown) in order; what has a higher rank is the first to be left out."""
+    yield from ((0, block) for block in _answer(result))
+    for section in sections(result):
+        yield from _section(section)
+    yield from ((2, block) for block in _rows(result, rows))
+    for section in closing(result):
+        yield from _section(section)
+    yield 0, escaped(f"Written {date(result.created)}." if result.created else "")
+
+
+def _answer(result: Report) -> Iterator[str]:
     found = hero(result)
     yield f"# {escaped(result.task)}: {QUESTION}"
     yield f"**{found.symbol} {escaped(found.word.capitalize())}.** {escaped(found.about)}"
@@ -49,12 +61,8 @@ def _blocks(result: Report, rows: Sequence[ShownRow]) -> Iterator[str]:
     yield from (escaped(said) for said in (found.sure, found.best, found.warning) if said)
     if found.table:
         yield _table(found.table)
-    for section in sections(result):
-        yield from _section(section)
-    yield from _rows(result, rows)
-    for section in closing(result):
-        yield from _section(section)
-    yield escaped(f"Written {date(result.created)}." if result.created else "")
+    systems, splits = len(result.systems), len(result.splits)
+    yield f"{systems:,} systems on {splits:,} held-out splits."
 
 
 def _numbers(numbers: Iterable[tuple[str, str]]) -> Table:
@@ -62,11 +70,12 @@ def _numbers(numbers: Iterable[tuple[str, str]]) -> Table:
     return Table(caption="", heads=(Cell(text=""), Cell(text="")), rows=rows, prose=True)
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: Section) -> Iterator[tuple[int, str]]:
     aside = f" ({escaped(section.aside)})" if section.aside else ""
-    yield f"## {escaped(section.title)}{aside}"
+    yield 1, f"## {escaped(section.title)}{aside}"
     for part in section.parts:
-        yield from _part(part)
+        rank = 4 if isinstance(part, Fold) else 3 if section.folded else 1
+        yield from ((rank, block) for block in _part(part))
 
 
 def _part(part: Part) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..evaluation.results import Against, Confidence, Report, SplitNote
+from collections.abc import Sequence
+
+from ..evaluation.results import Against, Confidence, Report, SplitNote, SystemResult
 from . import charts, detail_tables, line_charts, tables
 from .figures import known
 from .parts import Fold, Gallery, Part, Picture, Said, Title
@@ -151,18 +153,32 @@ def _rationales(result: Report, split: str) -> list[Part]:
 
 
 def _classes(result: Report, split: str, by: Against) -> list[Part]:
-    systems, parts = on(result, split), []
+    systems = on(result, split)
+    parts: list[Part] = []
     few, some = leading(result, split, 4), leading(result, split, 8)
     for path in detail_tables.label_paths(systems, split, by):
         table = detail_tables.classes_table(some, split, by, path)
         confusion = detail_tables.confusion_tables(few, split, by, path)
         inside = tuple(part for part in (table, *confusion) if part)
         parts.append(Fold(summary=f"Classes and confusion: {path}", parts=inside))
+    if by == "gold":
+        parts += _like_the_teacher(few, split)
     for what, summary in (("gold", "Accuracy per label"), ("teacher", "Agreement per label")):
         accuracy = tables.accuracy_table(result, split, "gold" if what == "gold" else "teacher")
         if accuracy:
             parts.append(Fold(summary=summary, parts=(accuracy,)))
     return [Title(text="Class by class"), *parts] if parts else []
+
+
+def _like_the_teacher(systems: Sequence[SystemResult], split: str) -> list[Part]:
+    """The same with the teacher's answers for the expected ones, kept apart from gold."""
+    parts: list[Part] = []
+    for path in detail_tables.label_paths(systems, split, "teacher"):
+        table = detail_tables.classes_table(systems, split, "teacher", path)
+        confusion = detail_tables.confusion_tables(systems, split, "teacher", path)
+        inside = tuple(part for part in (table, *confusion) if part)
+        parts.append(Fold(summary=f"Classes and confusion by the teacher: {path}", parts=inside))
+    return parts
 
 
 def _absent(result: Report, split: str) -> list[Part]:

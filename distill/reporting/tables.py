@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...store.rows import Score
 from ..evaluation.results import (
     Against,
     Comparison,
@@ -45,7 +46,7 @@ def quality_table(result: Report, split: str, by: Against) -> Table | None:
     rows = [f.row_exact if f else None for f in found]
     columns: list[Column] = [
         score_column("Whole answers right, %", rows, percent),
-        score_column("Answer parts right, %", [f.exact if f else None for f in found], percent),
+        score_column("Answer parts right, %", _parts(result, systems, by, split), percent),
     ]
     for path in _paths(found, "labels"):
         scores = [f.labels[path].macro_f1 if f and path in f.labels else None for f in found]
@@ -101,6 +102,7 @@ def comparisons_table(found: Sequence[Comparison], split: str) -> Table:
     names = (Cell(text="First − second"), [Cell(text=f"{c.first} − {c.second}") for c in found])
     columns: list[Column] = [
         score_column("Difference, points", [c.points for c in found], points),
+        score_column("Macro-F1, points", [c.macro_f1 for c in found], points),
         (Cell(text="Detectable, points"), [_plus_minus(c.detectable) for c in found]),
         (Cell(text="p (McNemar)"), [figure(c.p, probability) for c in found]),
         (Cell(text="p (Holm)"), [figure(c.p_holm, probability) for c in found]),
@@ -146,6 +148,18 @@ def names_of(systems: Sequence[SystemResult], split: str | None = None) -> Colum
 def plain(value: float) -> str:
     """One decimal: 1.7 -> "1.7"."""
     return f"{value:.1f}"
+
+
+def _parts(
+    result: Report, systems: Sequence[SystemResult], by: Against, split: str
+) -> list[Score | None]:
+    """Beside the students' agreement with the teacher stands the teacher's with itself."""
+    scores = []
+    for system in systems:
+        found = held(system.splits[split], by)
+        itself = result.ceiling if by == "teacher" and system.name == result.reference else None
+        scores.append(found.exact if found else itself)
+    return scores
 
 
 def _doubt(system: SystemResult, split: str | None) -> str:
