@@ -26,6 +26,7 @@ from benchmarks.statistics_coverage import (
     false_positives,
     false_support,
     macro_cells,
+    macro_difference_cells,
 )
 
 ACCURACIES = (0.5, 0.7, 0.8, 0.9, 0.95)
@@ -79,10 +80,11 @@ def _coverage(sets: int, quick: bool) -> tuple[float, float]:
         "accuracy": accuracy_cells((100, 300, 1000), few if quick else ACCURACIES),
         "paired difference": difference_cells(some, few),
         "macro-F1": macro_cells(some, few),
+        "macro-F1 difference": macro_difference_cells(some, few[-1:] if quick else few[1::2]),
     }
     lowest, highest = 1.0, 0.0
     print(f"\ncoverage of 95 % intervals, {sets} sets a cell")
-    print(f"  {'':<18} {'cells':>5} {'lowest':>7} {'mean':>7} {'highest':>8} {'seconds':>8}")
+    print(f"  {'':<20} {'cells':>5} {'lowest':>7} {'mean':>7} {'highest':>8} {'seconds':>8}")
     for kind, cells in kinds.items():
         started = time.perf_counter()
         found = {name: _share(covers, sets, name) for name, covers in cells}
@@ -90,7 +92,7 @@ def _coverage(sets: int, quick: bool) -> tuple[float, float]:
         lowest, highest = min(lowest, found[low]), max(highest, found[high])
         mean, seconds = np.mean(list(found.values())), time.perf_counter() - started
         print(
-            f"  {kind:<18} {len(found):>5} {found[low]:>7.4f} {mean:>7.4f} "
+            f"  {kind:<20} {len(found):>5} {found[low]:>7.4f} {mean:>7.4f} "
             f"{found[high]:>8.4f} {seconds:>8.0f}   lowest: {low}; highest: {high}"
         )
     return lowest, highest

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from understudy.distill import statistics as ours
+from understudy.distill.evaluation.paired_f1 import macro_f1_points
 
 Cell = tuple[str, Callable[[Any], bool]]  # its name; does one set's interval cover the truth?
 NO_ANSWER = 0.1  # share of the wrong labels
@@ -109,6 +110,21 @@ def macro_cells(sizes: tuple[int, ...], accuracies: tuple[float, ...]) -> Iterat
                 yield f"macro-F1 {name}, {accuracy}, {rows} rows of {parts}", covers
 
 
+def macro_difference_cells(sizes: tuple[int, ...], accuracies: tuple[float, ...]) -> Iterator[Cell]:
+    """Difference in macro-F1 of two systems, the second wrong on 3 rows more in 100."""
+    for rows in sizes:
+        for accuracy in accuracies:
+            truth = macro_truth(SKEWED, accuracy) - macro_truth(SKEWED, accuracy - 0.03)
+
+            def covers(rng: Any, n: int = rows, a: float = accuracy, t: float = truth) -> bool:
+                gold, wrong = _classes(rng, n, SKEWED, 1)
+                first, second = two_systems(rng, n, 1, 0.0)
+                answers = np.where(first < a, gold, wrong), np.where(second < a - 0.03, gold, wrong)
+                return _covers(macro_f1_points([(gold, *answers, len(SKEWED))]), 100 * t)
+
+            yield f"macro-F1 difference 5 skewed, {accuracy}, {rows} rows", covers
+
+
 def macro_truth(chances: tuple[float, ...], accuracy: float) -> float:
     """Macro-F1 of endless rows."""
     expected = np.array(chances)
@@ -120,11 +136,16 @@ def macro_truth(chances: tuple[float, ...], accuracy: float) -> float:
 def _labelled(
     rng: Any, rows: int, chances: tuple[float, ...], parts: int, shared: float, accuracy: float
 ) -> tuple[Any, Any]:
+    gold, wrong = _classes(rng, rows, chances, parts)
+    return gold, np.where(luck(rng, rows, parts, shared) < accuracy, gold, wrong)
+
+
+def _classes(rng: Any, rows: int, chances: tuple[float, ...], parts: int) -> tuple[Any, Any]:
+    """Expected classes, and a wrong answer to each."""
     classes = len(chances)
     gold = rng.choice(classes, size=(rows, parts), p=chances)
     other = (gold + rng.integers(1, classes, gold.shape)) % classes
-    wrong = np.where(rng.random(gold.shape) < NO_ANSWER, -1, other)
-    return gold, np.where(luck(rng, rows, parts, shared) < accuracy, gold, wrong)
+    return gold, np.where(rng.random(gold.shape) < NO_ANSWER, -1, other)
 
 
 @cache

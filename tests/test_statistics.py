@@ -22,6 +22,7 @@ from understudy.distill.statistics import (
     holm,
     macro_f1,
     mcnemar,
+    mean_amount,
     mean_score,
     non_inferiority,
     paired_points,
@@ -201,6 +202,19 @@ def test_resampling_patterns_is_resampling_rows():
     assert figures.mean() == pytest.approx(rows.sum(), rel=0.02)
     assert figures.std() == pytest.approx(rows.std() * math.sqrt(len(rows)), rel=0.05)
     assert bca(np.ones((1, 2)), np.array([9]), macro) is None
+
+
+def test_a_mean_amount_has_students_interval_and_one_row_has_none():
+    score = mean_amount([1.0, 2.0, 3.0, 4.0, 1000.0, math.nan])
+    assert (score.value, score.low, score.n) == (202, 0, 5)
+    assert score.high == pytest.approx(202 + 2.776445 * 199.5008, rel=1e-3)
+    grouped = mean_amount([1.0, 1.0, 3.0, 3.0], groups=[7, 7, 8, 8])
+    alone = mean_amount([1.0, 3.0])
+    assert [grouped.low, grouped.high] == pytest.approx([alone.low, alone.high])
+    flat = mean_amount([0.25, 0.25])
+    assert (flat.value, flat.low, flat.high) == (0.25, 0.25, 0.25)
+    assert mean_amount([5.0]) == Score(value=5.0, n=1)
+    assert mean_amount([math.nan]) == UNSCORED
 
 
 def test_mcnemar_counts_coin_throws():

@@ -11,7 +11,7 @@ from typing import Any
 from ...store.provenance import trainings
 from ...store.rows import Run, Score
 from ...store.store import Store
-from ..statistics import mean_score
+from ..statistics import mean_amount
 from .answered import Answering, Marks, Sheet
 from .results import BreakEven, Effort
 
@@ -199,7 +199,7 @@ def break_evens(
     if reference is None or sheet.split not in reference.sheets:
         return []
     marks = reference.sheets[sheet.split]
-    price = mean_score(marks.cost[marks.asked], groups=sheet.groups[marks.asked])
+    price = mean_amount(marks.cost[marks.asked], groups=sheet.groups[marks.asked])
     if not price.value and machine_usd_per_hour is None:
         return []
     labels = label_costs(store, teaching)[1] if teaching is not None else None

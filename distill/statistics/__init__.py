@@ -12,7 +12,7 @@ from .calibration import (
     risk_coverage,
 )
 from .classes import ClassScore, class_scores, confusion_counts
-from .intervals import clustered_share, macro_f1, mean_score, share
+from .intervals import clustered_share, macro_f1, mean_amount, mean_score, share
 from .pairs import NonInferiority, Verdict, holm, mcnemar, non_inferiority, paired_points
 from .power import detectable_points
 
@@ -30,6 +30,7 @@ __all__ = [
     "holm",
     "macro_f1",
     "mcnemar",
+    "mean_amount",
     "mean_score",
     "non_inferiority",
     "paired_points",

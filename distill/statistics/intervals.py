@@ -48,19 +48,31 @@ def clustered_share(right: Any, of: Any, *, groups: Any | None = None) -> Score:
 
 
 def mean_score(values: Any, *, groups: Any | None = None) -> Score:
-    """Mean of scores from 0 to 1, [n]; NaN is left out."""
-    import numpy as np
-
-    values = np.asarray(values, float)
-    known = ~np.isnan(values)
-    values = values[known]
+    """Mean of scores from 0 to 1, [n], NaN left out: Wilson's interval, as `clustered_share`."""
+    values, sums = _known(values, groups)
     if not len(values):
         return Score(value=None)
-    groups = None if groups is None else np.asarray(groups)[known]
-    sums = unit_sums(np.stack([values, np.ones(len(values))], axis=1), groups)
     value = float(values.mean())
     low, high = wilson(value, _worth(sums, value, most=math.inf))
     return Score(value=value, low=low, high=high, n=len(values))
+
+
+def mean_amount(values: Any, *, groups: Any | None = None) -> Score:
+    """Mean of amounts of any size, never negative (money, seconds), [n]; NaN is left out.
+
+    Student's t on units. One unit has no interval: it says nothing of the next. Equal amounts, as
+    of a flat price, have one without width.
+    """
+    values, sums = _known(values, groups)
+    if not len(values):
+        return Score(value=None)
+    value, units = float(values.mean()), len(sums)
+    if units < 2:
+        return Score(value=value, n=len(values))
+    gaps = sums[:, 0] - value * sums[:, 1]
+    variance = float(gaps @ gaps) * units / (units - 1) / len(values) ** 2
+    half = student_t(units - 1) * math.sqrt(variance)
+    return Score(value=value, low=max(0.0, value - half), high=value + half, n=len(values))
 
 
 def macro_f1(gold: Any, given: Any, classes: int, *, groups: Any | None = None) -> Score:
@@ -88,6 +100,17 @@ def scored_rows(*columns: Any, groups: Any | None) -> tuple[Any, ...]:
     known = arrays[-1] > 0
     left = None if groups is None else np.asarray(groups)[known]
     return (*(array[known] for array in arrays), left)
+
+
+def _known(values: Any, groups: Any | None) -> tuple[Any, Any]:
+    """Values without NaN, and per unit their sum and how many they are."""
+    import numpy as np
+
+    values = np.asarray(values, float)
+    known = ~np.isnan(values)
+    values = values[known]
+    groups = None if groups is None else np.asarray(groups)[known]
+    return values, unit_sums(np.stack([values, np.ones(len(values))], axis=1), groups)
 
 
 def student_t(freedom: int) -> float:

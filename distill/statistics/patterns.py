@@ -17,13 +17,6 @@ _CELLS = 4_000_000  # draws held at a time
 _RARE = 4  # rows of a pattern
 
 
-def unit_numbers(groups: Any) -> Any:
-    """Groups as numbers from 0 without gaps."""
-    import numpy as np
-
-    return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-
-
 def unit_sums(columns: Any, groups: Any | None) -> Any:
     """float64 [n, c] summed within groups: [units, c]; unchanged without groups."""
     import numpy as np
@@ -31,17 +24,8 @@ def unit_sums(columns: Any, groups: Any | None) -> Any:
     columns = np.asarray(columns, float)
     if groups is None:
         return columns
-    unit = unit_numbers(groups)
+    unit = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     return np.stack([np.bincount(unit, weights=column) for column in columns.T], axis=1)
-
-
-def distinct_pairs(pairs: Any) -> tuple[Any, Any]:
-    """The distinct rows of float64 [n, 2] as [P, 2], and how often each occurs, [P]."""
-    import numpy as np
-
-    both = np.ascontiguousarray(pairs, float).view(np.complex128).reshape(-1)
-    found, counts = np.unique(both, return_counts=True)
-    return found.view(float).reshape(-1, 2), counts
 
 
 def resampled(sums: Any, counts: Any, figure: Callable[[Any], Any]) -> Any:
