@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from .rows import Example, Record, Row
+from .rows import Call, Example, Record, Row
 
 Kind = TypeVar("Kind", bound=Row)
 JSON_COLUMNS = {
@@ -115,14 +115,17 @@ _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 @functools.cache
 def _fields(kind: type[Row]) -> list[tuple[str, bool]]:
     """The fields in order, and whether each is JSON data."""
-    return [(name, name in JSON_COLUMNS) for name in kind.model_fields]
+    return [(name, _is_json(kind, name)) for name in kind.model_fields]
+
+
+def _is_json(kind: type[Row], name: str) -> bool:
+    """A call's confidence is a number, a record's one for each label."""
+    return name in JSON_COLUMNS and (kind, name) != (Call, "confidence")
 
 
 def values_of(row: Row) -> dict[str, Any]:
     """The fields as SQLite takes them: JSON data as text."""
-    return {
-        name: _cell(getattr(row, name), name in JSON_COLUMNS) for name in type(row).model_fields
-    }
+    return {name: _cell(getattr(row, name), is_json) for name, is_json in _fields(type(row))}
 
 
 def cells_of(row: Row) -> list[Any]:
