@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -43,9 +42,10 @@ def _http_client() -> Any:
     import openai
 
     limits = openai.DEFAULT_CONNECTION_LIMITS
-    if importlib.util.find_spec("aiohttp") is None:
+    try:
+        return openai.DefaultAioHttpClient(limits=limits)
+    except (ImportError, RuntimeError):  # no aiohttp, or (openai 2) not what couples it to httpx
         return openai.DefaultAsyncHttpxClient(limits=limits)
-    return openai.DefaultAioHttpClient(limits=limits)
 
 
 def _with_client(model: Any, client: Any) -> BaseChatModel:

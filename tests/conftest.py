@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 
 os.environ.update(  # before anything imports langsmith, huggingface_hub or tokenizers
     LANGSMITH_TRACING_V2="false",
@@ -26,6 +28,32 @@ from understudy.chains.task import Task
 settings.register_profile("steady", deadline=None, max_examples=50)  # machines are shared
 settings.load_profile("steady")
 
+# Without them (`make test-lowest`) a test that needs one is skipped, and says which.
+OPTIONAL = [
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "datasette",
+    "fastapi",
+    "langchain_tests",
+    "llguidance",
+    "pandas",
+    "peft",
+    "playwright",
+    "prometheus_client",
+    "psutil",
+    "pyarrow",
+    "safetensors",
+    "starlette",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "trl",
+    "uvicorn",
+]
+WITHOUT_EXTRAS = importlib.util.find_spec("torch") is None
+IMPORTS_ONE = re.compile(rf"^(?:import|from) (?:{'|'.join(OPTIONAL)})\b", re.MULTILINE)
+
 PlainLoop = Callable[..., tuple[tuple[bytes, ...], list[float]]]
 TEXTS = [
     "Notícia: o mercado subiu hoje e os investidores ficaram felizes com o resultado do trimestre.",
@@ -39,6 +67,34 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}</s>\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Files that import an extra at their top, or start other programs, are left out without them."""
+    if not WITHOUT_EXTRAS or collection_path.suffix != ".py":
+        return None
+    needs_all = collection_path.name in ("test_benchmarks.py", "test_wheel.py")
+    return needs_all or bool(IMPORTS_ONE.search(collection_path.read_text("utf-8"))) or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    lacking = _lacking(call.excinfo.value) if call.excinfo and WITHOUT_EXTRAS else None
+    if lacking and report.failed:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1], f"Skipped: needs {lacking}")
+    return report
+
+
+def _lacking(error: BaseException | None) -> str | None:
+    """The extra that is not installed and that this error comes of."""
+    while error is not None:
+        name = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+        if name.split(".")[0] in OPTIONAL:
+            return name
+        error = error.__cause__ or error.__context__
+    return None
 
 
 class Mood(BaseModel):

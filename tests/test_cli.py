@@ -251,6 +251,7 @@ def test_evaluate_and_report_show_everybody(run, tmp_path):
     ],
 )
 def test_a_missing_extra_is_one_line_that_names_it(tmp_path, missing, command, extra):
+    pytest.importorskip("bitsandbytes")  # all others are to be there
     rows = [{**NEWS, "f3": f"Dia {n}.", "split": "train" if n else "test"} for n in range(12)]
     data = write_rows(tmp_path / "n.csv", *rows)
     code = (

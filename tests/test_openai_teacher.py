@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
@@ -253,6 +254,8 @@ class Seen(BaseCallbackHandler):
 def test_a_reply_that_was_stopped_is_named_and_not_bought_twice(
     server: Server, model: str, mode: str, line: str
 ) -> None:
+    if mode == "filtered" and openai.__version__ < "3":
+        pytest.skip("openai 2 leaves the reply out of its error")
     server.mode, seen = mode, Seen()
     teacher = load_teacher(f"openai:{model}", task=TASK, base_url=server.url, max_output_tokens=20)
     chain = answer_chain(task, teacher)
