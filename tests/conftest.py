@@ -30,6 +30,7 @@ settings.load_profile("steady")
 
 # Without them (`make test-lowest`) a test that needs one is skipped, and says which.
 OPTIONAL = [
+]
     "accelerate",
     "bitsandbytes",
     "datasets",
@@ -70,7 +71,7 @@ TEMPLATE = (
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Files that import an extra at their top, or start other programs, are left out without them."""
+    """Files that import an extra at their top, or start programs that do, are left out."""
     if not WITHOUT_EXTRAS or collection_path.suffix != ".py":
         return None
     needs_all = collection_path.name in ("test_benchmarks.py", "test_wheel.py")
