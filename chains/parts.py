@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,7 +40,6 @@ class ChainParts:
 
     `schema` is the app's own: a pydantic class (v2 or v1), a TypedDict or a JSON schema. `raw`: the
     answer is `{"raw", "parsed", "parsing_error"}`. `data`: the answer is JSON data, not an object.
-    `options` are what the model is bound to.
     """
 
     prompt: BasePromptTemplate[Any] | None
@@ -48,7 +47,6 @@ class ChainParts:
     schema: Any
     raw: bool = False
     data: bool = False
-    options: Mapping[str, Any] | None = None
 
 
 def take_apart(chain: Any, *, schema: Any = None) -> ChainParts:
@@ -75,7 +73,7 @@ def take_apart(chain: Any, *, schema: Any = None) -> ChainParts:
         )
     traced = (options.get(_TRACED) or {}).get("schema")
     found = schema if schema is not None else _schema(parser, traced)
-    return ChainParts(prompt, model, found, raw, _is_data(parser, found), options)
+    return ChainParts(prompt, model, found, raw, _is_data(parser, found))
 
 
 def _steps(chain: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from langchain_core.language_models import BaseChatModel
 
 from understudy.chains.offline import NewsTeacher
+from understudy.examples.apps import Swapped, as_it_was
 from understudy.examples.apps.parser import NEWS
 from understudy.examples.news.task import Noticia, task
 
@@ -25,11 +26,11 @@ class State(TypedDict, total=False):
     alerta: str
 
 
-def build(llm: BaseChatModel) -> Any:
+def build(llm: BaseChatModel, swapped: Swapped = as_it_was) -> Any:
     """The compiled graph: it reads the news and writes an alert where one of them is bad."""
     from langgraph.graph import END, START, StateGraph
 
-    reader: Any = task.prompt | llm.with_structured_output(Noticia)
+    reader = swapped(task.prompt | llm.with_structured_output(Noticia))
 
     def read(state: State) -> State:
         sentences = {name: str(state[name]) for name in task.inputs}  # type: ignore[literal-required]

@@ -13,6 +13,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
 
 from understudy.chains.offline import NewsTeacher
+from understudy.examples.apps import Swapped, as_it_was
 from understudy.examples.news.task import Noticia
 
 SYSTEM = """\
@@ -28,13 +29,13 @@ NEWS = {
 }
 
 
-def build(llm: BaseChatModel) -> Runnable[dict[str, str], Noticia]:
+def build(llm: BaseChatModel, swapped: Swapped = as_it_was) -> Runnable[dict[str, str], Noticia]:
     """The app over a chat model: three sentences in, a Noticia out."""
     parser = PydanticOutputParser(pydantic_object=Noticia)
     prompt = ChatPromptTemplate.from_messages(
         [("system", SYSTEM), ("human", "f1: {f1}\nf2: {f2}\nf3: {f3}")]
     ).partial(format_instructions=parser.get_format_instructions())
-    return prompt | llm | parser
+    return swapped(prompt | llm | parser)
 
 
 def main() -> None:

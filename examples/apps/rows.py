@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from understudy.chains import Task
 from understudy.chains.offline import RuleTeacher
 from understudy.chains.offline_reading import read_sentence
+from understudy.examples.apps import Swapped, as_it_was
 from understudy.examples.apps.parser import NEWS
 from understudy.examples.news.task import Leitura
 
@@ -72,14 +73,16 @@ class RowsTeacher(RuleTeacher):
         return {"rows": rows}
 
 
-def build(llm: BaseChatModel) -> Runnable[Sequence[str], list[Leitura | None]]:
+def build(
+    llm: BaseChatModel, swapped: Swapped = as_it_was
+) -> Runnable[Sequence[str], list[Leitura | None]]:
     """The app over a chat model: sentences in, a reading for each, None where one is missing."""
 
     def numbered(sentences: Sequence[str]) -> dict[str, Any]:
         lines = (f"{number}. {text}" for number, text in enumerate(sentences, start=1))
         return {"sentences": "\n".join(lines)}
 
-    ask = task.prompt | llm | JsonOutputParser()
+    ask = swapped(task.prompt | llm | JsonOutputParser())
 
     def read(sentences: Sequence[str]) -> list[Leitura | None]:
         rows = [Row.model_validate(row) for row in ask.invoke(numbered(sentences))["rows"]]
