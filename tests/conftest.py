@@ -30,7 +30,6 @@ settings.load_profile("steady")
 
 # Without them (`make test-lowest`) a test that needs one is skipped, and says which.
 OPTIONAL = [
-]
     "accelerate",
     "bitsandbytes",
     "datasets",
