@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...store.rows import Score
-from ..statistics.patterns import Z, bca, unit_sums
+from ..statistics.patterns import Z, bca, distinct_rows, unit_sums
 
-MOST_PATTERNS = 4000  # distinct rows up to which the bootstrap is affordable
+MOST_PATTERNS = 500  # distinct rows up to which the bootstrap is affordable
 
 
 def macro_f1_points(
@@ -26,7 +26,7 @@ def macro_f1_points(
     if not columns.any():
         return Score(value=None)
     rows = int(columns.any(axis=1).sum())
-    sums, counts = np.unique(unit_sums(columns, groups), axis=0, return_counts=True)
+    sums, counts = distinct_rows(unit_sums(columns, groups))
     widths = [classes for *_, classes in labels]
 
     def figure(totals: Any) -> Any:
