@@ -30,7 +30,7 @@ from understudy.distill.statistics import (
     share,
 )
 from understudy.distill.statistics.intervals import macro
-from understudy.distill.statistics.patterns import bca, resampled
+from understudy.distill.statistics.patterns import bca, distinct_rows, resampled
 from understudy.store import Score
 
 UNSCORED = Score(value=None)
@@ -215,6 +215,16 @@ def test_a_mean_amount_has_students_interval_and_one_row_has_none():
     assert (flat.value, flat.low, flat.high) == (0.25, 0.25, 0.25)
     assert mean_amount([5.0]) == Score(value=5.0, n=1)
     assert mean_amount([math.nan]) == UNSCORED
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 3)] * 4), max_size=60))
+def test_distinct_rows_are_those_that_sorting_finds(rows):
+    table = np.array(rows, float).reshape(-1, 4)
+    found, counts = distinct_rows(table)
+    expected, times = np.unique(table, axis=0, return_counts=True)
+    order = np.lexsort(found.T[::-1])
+    assert found[order].tolist() == expected.tolist()
+    assert counts[order].tolist() == times.tolist()
 
 
 def test_mcnemar_counts_coin_throws():
