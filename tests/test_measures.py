@@ -19,7 +19,6 @@ from understudy.distill.evaluation.costs import (
     effort_of,
     label_costs,
     machine_usd,
-    mean_usd,
     peak_memory,
     rows_per_second,
 )
@@ -161,22 +160,6 @@ def test_a_student_has_paid_for_itself_after_rows_in_a_range():
     assert "not known" in unknown.sentence
     assert machine_usd(None, 1.0) is None
     assert machine_usd(2.0, 7.2) == pytest.approx(0.001)
-
-
-def test_the_mean_price_of_a_row_has_students_interval():
-    from scipy import stats  # type: ignore[import-untyped]
-
-    dice = np.random.default_rng(3)
-    values = dice.gamma(2.0, 1e-4, 50)
-    found = mean_usd(values, np.arange(50))
-    low, high = stats.t.interval(0.95, 49, loc=values.mean(), scale=stats.sem(values))
-    assert found.value == pytest.approx(values.mean())
-    assert found.n == 50
-    assert found.low == pytest.approx(low, rel=1e-6)
-    assert found.high == pytest.approx(high, rel=1e-6)
-    twice = mean_usd(np.repeat(values, 2), np.repeat(np.arange(50), 2))
-    assert twice.low == pytest.approx(low, rel=1e-6)  # rows of a group are one unit
-    assert mean_usd(np.array([np.nan]), np.arange(1)).value is None
 
 
 def test_the_price_of_labels_is_known_only_where_every_row_has_one(tiny_task, store):

@@ -12,7 +12,6 @@ from ...store.provenance import trainings
 from ...store.rows import Run, Score
 from ...store.store import Store
 from ..statistics import mean_amount
-from ..statistics.intervals import student_t
 from .answered import Answering, Marks, Sheet
 from .results import BreakEven, Effort
 
@@ -21,7 +20,7 @@ PEAK = "peak_memory_mb"  # in the details of a local model's records
 # baseline's. Where a run is too short for its time stamps, throughput follows from Little's law.
 AT_ONCE = {"student": 64, "base": 64, "teacher": 8, "baseline": 1}
 LONG = 10.0  # seconds of a run from which on its time stamps, whole seconds, say how fast it was
-IDLE = 0.5  # how many times busier than it was a machine is assumed to be at worst
+IDLE = 0.5  # the share of the time that a machine is assumed to be at work, at worst
 
 
 def effort_of(
@@ -143,24 +142,6 @@ def label_costs(store: Store, teacher: Run, split: str = "train") -> tuple[int, 
         split=split,
     )
     return found["n"], found["usd"] if found["priced"] == found["n"] > 0 else None
-
-
-def mean_usd(values: Any, groups: Any) -> Score:
-    """The mean price of a row [n] with Student's 95 % interval, over groups; NaN is left out."""
-    import numpy as np
-
-    known = ~np.isnan(values)
-    values, groups = values[known], groups[known]
-    if not values.size:
-        return Score(value=None)
-    mean, unit = float(values.mean()), np.unique(groups, return_inverse=True)[1].reshape(-1)
-    apart = np.bincount(unit, weights=values - mean)
-    units = len(apart)
-    if units < 2:
-        return Score(value=mean, n=int(values.size))
-    error = float(np.sqrt((apart**2).sum() * units / (units - 1))) / values.size
-    half = student_t(units - 1) * error
-    return Score(value=mean, low=max(0.0, mean - half), high=mean + half, n=int(values.size))
 
 
 def break_even(
