@@ -110,8 +110,9 @@ def forget_(
         if not yes and not typer.confirm("erase this for good?"):
             fail("nothing was erased")
         done = forget(opened, examples, before=before)
-    said = f"{done.looked_for} pieces of the texts were looked for in the file"
-    say(f"erased; {said}" + ("" if done.left else ", and none is there"))
+    looked = f"; {done.looked_for} pieces of the texts were looked for in the file"
+    found = ", and none is there" if not done.left else ""
+    say(f"erased{looked + found if done.looked_for else ''}")
     for line in done.left:
         say(f"a piece of a text also stands in {line}: rows of their own, which stay")
 
