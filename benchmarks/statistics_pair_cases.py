@@ -151,7 +151,7 @@ def detectable_is_right(rng: Any) -> bool:
 
     if found is None:
         return power(1.0) < 0.8
-    slack = 0.004 if rows * max(apart, found / 100) > 300 else 1e-4
+    slack = 0.004 if rows * max(apart, found / 100) > 100 else 1e-4
     return power(found / 100) >= 0.8 - slack and power(0.98 * found / 100) < 0.8 + slack
 
 
