@@ -1,4 +1,4 @@
-"""The report in a real browser: fits a phone, stays quiet, reads well in light and dark."""
+"""The report in a real browser: searched, sorted, unfolded; on a phone, in the dark, on paper."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any, NoReturn
 
 import pytest
 
+from understudy.distill.evaluation.results import Report
 from understudy.distill.reporting.pages import write_report
 
 pytestmark = pytest.mark.browser
 
 REPORTS = runpy.run_path(str(Path(__file__).with_name("report_samples.py")))["REPORTS"]
 CHROMIUM = os.environ.get("UNDERSTUDY_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+AXE = (Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 OPEN_DETAILS = "document.querySelectorAll('details').forEach(d => { d.open = true })"
 
 # Relative luminance and contrast as WCAG 2.2 defines them, of every element that holds text itself
@@ -54,6 +56,25 @@ POOR_CONTRAST = """() => {
 }"""
 
 
+# Texts of a chart that lie over one another, or beyond the edge of their chart, by 3 pixels.
+CLASHES = """() => {
+  const bad = [];
+  for (const chart of document.querySelectorAll('svg.chart')) {
+    const edge = chart.getBoundingClientRect();
+    const texts = [...chart.querySelectorAll('text')];
+    const boxes = texts.map(t => [t.textContent, t.getBoundingClientRect()]);
+    boxes.forEach(([said, a], n) => {
+      if (a.left < edge.left - 3 || a.right > edge.right + 3) bad.push([said, 'edge']);
+      for (const [other, b] of boxes.slice(n + 1)) {
+        const over = (start, end) => Math.min(a[end], b[end]) - Math.max(a[start], b[start]);
+        if (over('left', 'right') > 3 && over('top', 'bottom') > 5) bad.push([said, other]);
+      }
+    });
+  }
+  return bad;
+}"""
+
+
 def lacking(reason: str) -> NoReturn:
     """Skip at a desk; in CI a check that was skipped would pass for one that was made."""
     if os.environ.get("CI") == "true":
@@ -80,7 +101,37 @@ def browser() -> Iterator[Any]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The address of every sample report's page."""
     folder = tmp_path_factory.mktemp("reports")
-    return {name: write_report(make(), folder / name).as_uri() for name, make in REPORTS.items()}
+    made = {name: make() for name, make in REPORTS.items()} | {"sorted": three(), "many": many()}
+    return {name: write_report(one, folder / name).as_uri() for name, one in made.items()}
+
+
+def three() -> Report:
+    """Rows that every order of the browser puts differently."""
+    report = REPORTS["extraction"]()
+    row = report.rows.rows[0]
+    rows = [
+        row.model_copy(
+            update={
+                "example": text,
+                "inputs": {"text": text},
+                "right": {f"s{n}": n >= wrong for n in range(3)},
+                "answers": {f"s{n}": {"total": 1} for n in range(3)},
+                "confidence": {"s0": sure},
+            }
+        )
+        for text, wrong, sure in (("bb", 1, 0.9), ("a", 0, 0.2), ("ccc", 2, 0.5))
+    ]
+    return report.model_copy(update={"rows": report.rows.model_copy(update={"rows": rows})})
+
+
+def many() -> Report:
+    """More rows than are shown at once."""
+    report = REPORTS["extraction"]()
+    rows = [
+        report.rows.rows[0].model_copy(update={"example": f"{number:016x}"})
+        for number in range(120)
+    ]
+    return report.model_copy(update={"rows": report.rows.model_copy(update={"rows": rows})})
 
 
 @pytest.fixture
@@ -125,6 +176,7 @@ def test_a_missing_browser_fails_in_ci_and_is_skipped_elsewhere(ci: str, outcome
 @pytest.mark.parametrize("name", REPORTS)
 def test_the_page_never_scrolls_sideways(visit: Any, name: str, width: int) -> None:
     page = visit(name, width=width)
+    page.wait_for_timeout(100)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.evaluate("window.scrollTo(500, 0)")
     assert page.evaluate("window.scrollX") == 0
@@ -135,6 +187,8 @@ def test_the_page_asks_for_nothing_but_itself_and_says_nothing(
     visit: Any, pages: dict[str, str], name: str
 ) -> None:
     page = visit(name)
+    if page.locator("#search").count():
+        page.fill("#search", "a")
     page.wait_for_load_state("networkidle")
     assert page.heard == [pages[name]]
 
@@ -143,69 +197,190 @@ def test_the_page_asks_for_nothing_but_itself_and_says_nothing(
 @pytest.mark.parametrize("name", REPORTS)
 def test_every_text_has_the_contrast_of_wcag_aa(visit: Any, name: str, scheme: str) -> None:
     page = visit(name, scheme=scheme)
+    page.wait_for_timeout(100)
     assert page.evaluate(POOR_CONTRAST) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", REPORTS)
+def test_axe_finds_no_serious_fault(visit: Any, name: str, scheme: str) -> None:
+    page = visit(name, scheme=scheme)
+    page.wait_for_timeout(100)
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert found["passes"]
+    serious = [
+        (fault["id"], [node["html"][:120] for node in fault["nodes"][:3]])
+        for fault in found["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
 
 
 def test_light_is_light_and_dark_is_dark(visit: Any) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
-    assert visit("news", scheme="light").evaluate(paper) == "rgb(252, 251, 248)"
-    assert visit("news", scheme="dark").evaluate(paper) == "rgb(20, 23, 27)"
+    ink = "getComputedStyle(document.querySelector('svg.chart text')).fill"
+    light, dark = visit("news", scheme="light"), visit("news", scheme="dark")
+    assert light.evaluate(paper) == "rgb(251, 250, 247)"
+    assert dark.evaluate(paper) == "rgb(20, 23, 27)"
+    assert light.evaluate(ink) != dark.evaluate(ink)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 1100)])
+def test_the_first_screen_holds_the_verdict_its_numbers_and_how_sure_it_is(
+    visit: Any, width: int, height: int
+) -> None:
+    page = visit("news", width=width, unfold=False)
+    hero = page.locator("#answer")
+    assert "Not supported" in hero.inner_text()
+    assert hero.locator(".numbers > div").count() == 4
+    assert "How sure" in hero.inner_text()
+    box = hero.bounding_box()
+    assert box["y"] + box["height"] <= height
+
+
+def test_a_search_finds_words_in_texts_answers_and_reasonings_and_marks_them(visit: Any) -> None:
+    page = visit("news", unfold=False)
+    assert page.locator("#count").inner_text() == "14 rows match, 14 shown"
+    page.fill("#search", "protestaram 7 vezes")
+    assert page.locator("#count").inner_text() == "1 row matches, 1 shown"
+    assert page.locator("#cases .case").count() == 1
+    page.fill("#search", "alarme NEGADA")
+    assert page.locator("#cases .case").count() == 14
+    page.fill("#search", "negada")
+    page.locator("#cases summary").first.click()
+    assert page.locator("#cases .case mark").first.inner_text() == "negada"
+    page.fill("#search", "no such word")
+    assert page.locator("#cases .case").count() == 0
+    assert page.locator("#count").inner_text() == "0 rows match, 0 shown"
+
+
+def test_filters_by_split_reason_system_and_right_or_wrong(visit: Any) -> None:
+    page = visit("news", unfold=False)
+    cases = page.locator("#cases .case")
+    page.select_option("#by-split", "hard")
+    assert cases.count() == 1
+    page.select_option("#by-split", "")
+    page.select_option("#by-why", "sample")
+    assert cases.count() == 12
+    page.select_option("#by-why", "")
+    page.select_option("#by-system", label="teacher")
+    page.select_option("#by-right", "wrong")
+    assert cases.count() == 0
+    page.select_option("#by-system", label="student-reason-0")
+    assert cases.count() == 14
+    page.select_option("#by-right", "right")
+    assert cases.count() == 0
+
+
+def test_rows_are_sorted_by_what_is_chosen(visit: Any) -> None:
+    page = visit("sorted", unfold=False)
+    seen = "[...document.querySelectorAll('#cases .excerpt')].map(e => e.textContent)"
+    orders = {
+        "as chosen": ["bb", "a", "ccc"],
+        "text, A to Z": ["a", "bb", "ccc"],
+        "longest first": ["ccc", "bb", "a"],
+        "shortest first": ["a", "bb", "ccc"],
+        "least sure first": ["a", "ccc", "bb"],
+        "most systems wrong first": ["ccc", "bb", "a"],
+        "fewest systems wrong first": ["a", "bb", "ccc"],
+    }
+    options = page.locator("#sort option").all_inner_texts()
+    assert sorted(options) == sorted(orders)
+    for choice, order in orders.items():
+        page.select_option("#sort", choice)
+        assert page.evaluate(seen) == order, choice
+
+
+def test_a_row_opens_by_click_and_by_key_and_shows_everybody_side_by_side(visit: Any) -> None:
+    page = visit("news", unfold=False)
+    case = page.locator("#cases .case").first
+    case.locator("summary").click()
+    table = case.locator("table")
+    assert table.locator("thead th").all_inner_texts() == [
+        "Path",
+        "Gold",
+        "teacher",
+        "student-reason-0",
+        "student-label",
+    ]
+    whole = table.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert whole == ["", "✓ right", "✕ wrong, 41 % sure", "no answer"]
+    assert "≠ Medo" in table.inner_text()
+    assert "pista temem indica Medo" in case.inner_text()
+    assert "the answer is no JSON: Expecting value" in case.inner_text()
+    case.locator("summary").press("Enter")
+    assert not table.is_visible()
+
+
+def test_many_rows_are_shown_fifty_at_a_time(visit: Any) -> None:
+    page = visit("many", unfold=False)
+    assert page.locator("#count").inner_text() == "120 rows match, 50 shown"
+    page.click("#more")
+    page.click("#more")
+    assert page.locator("#cases .case").count() == 120
+    assert not page.locator("#more").is_visible()
+
+
+def test_hostile_rows_stay_text_in_the_browser(visit: Any) -> None:
+    page = visit("hostile")
+    page.wait_for_timeout(100)
+    case = page.locator("#cases .case").first
+    assert "<script>alert('x')</script> <img src=x onerror=alert(1)>" in case.inner_text()
+    assert "</script><!--" in case.inner_text()
+    assert "⟨U+202E⟩" in case.inner_text()
+    assert page.locator("img, iframe").count() == 0
+    assert page.locator("script").count() == 2
+
+
+def test_without_javascript_rows_can_still_be_read(browser: Any, pages: dict[str, str]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages["news"])
+    assert page.locator("noscript .case").count() == 10
+    assert not page.locator("#controls").is_visible()
+    page.locator("noscript summary").first.click()
+    assert "Sindicatos protestaram 1 vezes" in page.locator("noscript .case").first.inner_text()
+    context.close()
 
 
 def test_a_wide_table_scrolls_in_its_own_box_and_keeps_the_names_in_sight(visit: Any) -> None:
     page = visit("news", width=360)
-    box = page.locator("#split-1 .scroll").first
+    box = page.locator("#split-1 figure.table .scroll").first
     assert box.evaluate("e => e.scrollWidth > e.clientWidth")
-    box.evaluate("e => { e.scrollLeft = 400 }")
-    assert box.evaluate("e => e.scrollLeft") == 400
+    box.evaluate("e => { e.scrollLeft = 200 }")
+    assert box.evaluate("e => e.scrollLeft") == 200
     left = box.locator("tbody th").first.bounding_box()["x"]
     assert left == pytest.approx(box.bounding_box()["x"], abs=1)
 
 
-def test_details_open_on_a_click_and_from_the_keyboard(visit: Any) -> None:
+def test_a_link_into_a_folded_split_opens_it(visit: Any) -> None:
     page = visit("news", unfold=False)
-    folded = page.locator("#split-1 details").first
-    assert not folded.locator("table").first.is_visible()
-    folded.locator("summary").click()
-    assert folded.locator("table").first.is_visible()
-    folded.locator("summary").press("Enter")
-    assert not folded.locator("table").first.is_visible()
-
-
-@pytest.mark.parametrize("width", [360, 700, 1280])
-def test_a_dot_is_drawn_between_its_name_and_its_figure_at_every_width(
-    visit: Any, width: int
-) -> None:
-    page = visit("news", width=width)
-    chart = page.locator("#split-1 .chart")
-    plot = chart.locator("svg .track").first.bounding_box()
-    for at, value in enumerate((0.914, 0.781, 0.739, 0.58, 0.122, 0.203)):
-        dot = chart.locator("circle").nth(at).bounding_box()
-        centre = dot["x"] + dot["width"] / 2
-        assert centre == pytest.approx(plot["x"] + value * plot["width"], abs=1)
-        for text in (chart.locator(".name").nth(at), chart.locator(".figure").nth(at)):
-            box = text.bounding_box()
-            assert not overlap(dot, box | {"y": box["y"] + 4, "height": box["height"] - 8})
-
-
-def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
-    return all(
-        one[start] < other[start] + other[size] and other[start] < one[start] + one[size]
-        for start, size in (("x", "width"), ("y", "height"))
-    )
+    assert not page.locator("#split-2 table").first.is_visible()
+    page.click("nav a[href='#split-2']")
+    page.wait_for_selector("#split-2 table")
+    page.locator("#split-2 > details > summary").press("Enter")
+    assert not page.locator("#split-2 table").first.is_visible()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_no_text_of_a_chart_runs_into_another(visit: Any, width: int) -> None:
-    page = visit("hostile", width=width)
-    for row in page.locator(".chart li").all():
-        name, figure = row.locator(".name").bounding_box(), row.locator(".figure").bounding_box()
-        assert name["x"] + name["width"] <= figure["x"]
+@pytest.mark.parametrize("name", ["news", "hostile"])
+def test_no_text_of_a_chart_runs_out_of_it_or_into_another(
+    visit: Any, name: str, width: int
+) -> None:
+    page = visit(name, width=width)
+    page.wait_for_timeout(100)
+    assert page.evaluate(CLASHES) == []
 
 
-def test_the_page_prints_without_cutting_a_table(visit: Any) -> None:
-    page = visit("news", width=1010)  # A4 across, without its margins, in CSS pixels
+def test_on_paper_everything_is_light_unfolded_and_whole(visit: Any) -> None:
+    page = visit("news", width=1010, unfold=False)  # A4 across, without its margins, in CSS pixels
     page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate("document.documentElement.scrollWidth") == 1010
-    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(28, 33, 40)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 32, 39)"
+    assert page.locator("#split-3 table").first.is_visible()
+    assert not page.locator("#controls").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not page.locator("#split-3 table").first.is_visible()
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -433,11 +434,12 @@ def test_the_curves_are_a_picture_with_every_validation(tune):
     folder = tune(epochs=3, changes={"keep": "best"})
     root = ElementTree.fromstring((folder / "training_curves.svg").read_text())
     space = "{http://www.w3.org/2000/svg}"
-    assert len(root.findall(f"{space}circle")) == 2 * 3  # losses and agreements
-    title = root.find(f"{space}title")
-    assert title is not None
-    assert title.text is not None
-    assert title.text.startswith("training loss from ")
+    marks = [use.get("fill", "") for use in root.iter(f"{space}use")]
+    for colour in ("var(--warn", "var(--student"):  # losses and agreements
+        assert sum(fill.startswith(colour) for fill in marks) >= 3
+    said = root.find(f"{space}desc")
+    assert said is not None
+    assert (said.text or "").startswith("training loss from ")
 
 
 def test_curves_of_a_long_training_stay_small_and_within_the_picture():
@@ -446,11 +448,12 @@ def test_curves_of_a_long_training_stay_small_and_within_the_picture():
     empty: dict[str, Any] = {"losses": [], "validation_losses": [], "agreements": []}
     svg = drawn(Curves(**empty | {"name": "long", "losses": losses}))
     assert len(svg) < 20_000
-    points = ElementTree.fromstring(svg).findall(".//{*}polyline")[0].get("points", "")
-    heights = [float(point.split(",")[1]) for point in points.split()]
-    assert min(heights) >= 0
+    lines = [path.get("d", "") for path in ElementTree.fromstring(svg).iter("{*}path")]
+    points = re.findall(r"[\d.]+ ([\d.]+)", max(lines, key=len))
+    assert len(points) == len(losses)
+    assert all(0 <= float(height) <= 226 for height in points)
     nothing = ElementTree.fromstring(drawn(Curves(name="none", **empty)))
-    assert nothing.findtext("{*}title") == "no step was logged"
+    assert nothing.findtext("{*}desc") == "no step was logged"
 
 
 def test_the_report_draws_the_trainings_whose_folders_are_still_there(tune, store, tiny_task):
@@ -463,11 +466,11 @@ def test_the_report_draws_the_trainings_whose_folders_are_still_there(tune, stor
     assert trained_curves(store, "another") == []
     report = REPORTS["news"]().model_copy(update={"curves": [found]})
     page, text = render_html(report), render_markdown(report)
-    assert page.count('class="curves"') == 1
+    assert page.count('id="training-1-title"') == 1
     assert "run-&lt;b&gt;" in page
     assert "<b>" not in page
     assert "\\<b\\>: training loss from" in text
-    assert 'id="training"' not in render_html(REPORTS["news"]())
+    assert 'id="training"' not in render_html(REPORTS["extraction"]())
     shutil.rmtree(folder)
     assert trained_curves(store, tiny_task.name) == []
 
