@@ -107,7 +107,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def three() -> Report:
     """Rows that every order of the browser puts differently."""
-    report = REPORTS["extraction"]()
+    report: Report = REPORTS["extraction"]()
     row = report.rows.rows[0]
     rows = [
         row.model_copy(
@@ -126,7 +126,7 @@ def three() -> Report:
 
 def many() -> Report:
     """More rows than are shown at once."""
-    report = REPORTS["extraction"]()
+    report: Report = REPORTS["extraction"]()
     rows = [
         report.rows.rows[0].model_copy(update={"example": f"{number:016x}"})
         for number in range(120)

@@ -479,7 +479,7 @@ def test_rows_can_be_read_where_no_script_runs() -> None:
 
 def swollen(times: int) -> Report:
     """Everything there is much of, and all of it long."""
-    report = SAMPLES["hostile_report"]()
+    report: Report = SAMPLES["hostile_report"]()
     long = SAMPLES["HOSTILE"] * 400
     row = report.rows.rows[0].model_copy(update={"inputs": {f"f{n}": long for n in range(9)}})
     systems = [

@@ -448,7 +448,7 @@ def test_curves_of_a_long_training_stay_small_and_within_the_picture():
     empty: dict[str, Any] = {"losses": [], "validation_losses": [], "agreements": []}
     svg = drawn(Curves(**empty | {"name": "long", "losses": losses}))
     assert len(svg) < 20_000
-    lines = [path.get("d", "") for path in ElementTree.fromstring(svg).iter("{*}path")]
+    lines = [path.get("d", "") for path in ElementTree.fromstring(svg).findall(".//{*}path")]
     points = re.findall(r"[\d.]+ ([\d.]+)", max(lines, key=len))
     assert len(points) == len(losses)
     assert all(0 <= float(height) <= 226 for height in points)
