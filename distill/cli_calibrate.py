@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +27,11 @@ from .progress import row_bars
 
 if TYPE_CHECKING:
     from ..store.rows import Calibration
+    from .guarantee.drift import Alarm
+    from .guarantee.watching import Watch
 
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+ALARM = 3  # exit status of a watch that found something
 _SHOWN = 10  # points of the curve
 
 
@@ -116,4 +123,69 @@ def _curve_lines(found: Calibration) -> list[str]:
     return lines
 
 
-COMMANDS = {"calibrate": calibrate_}
+def watch_(
+    name: Annotated[
+        str | None, typer.Argument(help="the stand-in; needed where the store has several")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    once: Annotated[bool, typer.Option("--once", help="look once, and end")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="seconds between two looks")] = 60.0,
+    week: Annotated[int, typer.Option(min=1, help="calls in a week, about")] = 2000,
+    sampling: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="share of the answered calls that is checked")
+    ] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Has a stand-in's input or agreement changed? Ends with status 3 at the first alarm.
+
+    Where the student agrees less than was asked the stand-in falls back to its teacher. A quiet
+    week raises an alarm in at most one of twenty weeks.
+    """
+    from .guarantee.watching import Watch
+
+    with open_store(store, create=False) as opened, stoppable():
+        watch = Watch(opened, name, week=week, sampling=sampling)
+        while True:
+            alarms = watch.look()
+            if once or alarms:
+                break
+            time.sleep(every)
+        if as_json:
+            say(json.dumps(_watched(watch, alarms), ensure_ascii=False))
+        else:
+            for line in _watch_lines(watch, alarms):
+                say(line)
+    if alarms:
+        sys.exit(ALARM)
+
+
+def _watched(watch: Watch, alarms: Sequence[Alarm]) -> dict[str, Any]:
+    low, high = watch.live.interval()
+    return {
+        "stand_in": watch.name,
+        "calls": watch.seen,
+        "checked": watch.live.asked,
+        "agreed": watch.live.agreed,
+        "agreement": [low, high],
+        "alarms": [dataclasses.asdict(alarm) for alarm in alarms],
+    }
+
+
+def _watch_lines(watch: Watch, alarms: Sequence[Alarm]) -> Iterator[str]:
+    from .stories import visible
+
+    yield f"{watch.name}: {watch.seen:,} calls since {watch.since}"
+    if watch.live.asked:
+        low, high = watch.live.interval()
+        yield (
+            f"the student agrees in {watch.live.agreed:,} of {watch.live.asked:,} checked answers: "
+            f"between {low:.1%} and {high:.1%} (95 %, at any time)"
+        )
+    for alarm in alarms:
+        back = "; the teacher answers again" if alarm.breaks else ""
+        yield visible(f"alarm: {alarm.told()}{back}", longest=300)
+    if not alarms:
+        yield "no alarm"
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"calibrate": calibrate_, "watch": watch_}

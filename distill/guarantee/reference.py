@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,37 +11,52 @@ from .applying import confidence_score
 from .rows import Judged
 
 CLASSES = 20  # most values of one label that are told apart; the rarer ones are counted as others
-PIECES = 4  # of the lengths, with equally many rows in each
+QUANTILES = 200  # that stand for the reference
 OTHER = "other"
 
 
 def reference_of(
     rows: Sequence[Judged], calibrator: Mapping[str, Any], threshold: float | None
 ) -> dict[str, Any]:
-    """The rows' label mix, lengths, scores and agreement, as JSON data.
+    """`summary` of a calibration's rows."""
+    return summary(
+        labels=[row.labels for row in rows],
+        lengths=[row.length for row in rows],
+        scores=[confidence_score(row.confidence, calibrator) for row in rows],
+        agreed=[row.agreed for row in rows],
+        threshold=threshold,
+    )
 
-    `labels`: {path: {value as JSON: rows}}; `lengths`: {"cuts": characters, "rows": rows in each
-    piece}; `scores`: {"mean", "square" (mean of squares), "rows"}; `answered` and `escalated`:
-    [agreed, rows] on either side of the threshold.
+
+def summary(
+    *,
+    labels: Sequence[Mapping[str, object]],
+    lengths: Sequence[int],
+    scores: Sequence[float] = (),
+    agreed: Sequence[bool] = (),
+    threshold: float | None = None,
+) -> dict[str, Any]:
+    """The label mix, lengths, scores and agreement of rows, as JSON data.
+
+    `labels`: {path: {value as JSON: rows}}; `lengths` and `scores`: their quantiles; `answered` and
+    `escalated`: [agreed, rows] on either side of the threshold. Scores and agreement may be
+    unknown.
     """
-    scores = [confidence_score(row.confidence, calibrator) for row in rows]
+    paths = dict.fromkeys(path for row in labels for path in row)
     stands = [threshold is not None and 0.0 < score >= threshold for score in scores]
-    labels = {
-        path: _mix(value_key(row.labels[path]) for row in rows)
-        for path in (rows[0].labels if rows else {})
+    judged = list(zip(agreed, stands, strict=True))
+    sides = {
+        name: [right for right, stood in judged if stood is side]
+        for name, side in (("answered", True), ("escalated", False))
     }
-    cuts = _cuts(sorted(row.length for row in rows))
     return {
-        "rows": len(rows),
-        "labels": labels,
-        "lengths": {"cuts": cuts, "rows": pieces((row.length for row in rows), cuts)},
-        "scores": {
-            "mean": sum(scores) / max(1, len(scores)),
-            "square": sum(score * score for score in scores) / max(1, len(scores)),
-            "rows": len(scores),
+        "rows": len(lengths),
+        "labels": {
+            path: _mix(value_key(row[path]) for row in labels if path in row) for path in paths
         },
-        "answered": _agreed(rows, stands, True),
-        "escalated": _agreed(rows, stands, False),
+        "lengths": quantiles(lengths),
+        "scores": quantiles(scores),
+        **{name: [sum(rights), len(rights)] for name, rights in sides.items()},
     }
 
 
@@ -51,10 +65,11 @@ def value_key(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def pieces(lengths: Iterable[int], cuts: Sequence[int]) -> list[int]:
-    """How many lengths lie in each piece between the cuts."""
-    counts = Counter(bisect_right(cuts, length) for length in lengths)
-    return [counts[piece] for piece in range(len(cuts) + 1)]
+def quantiles(values: Sequence[float]) -> list[float]:
+    """QUANTILES of the values, at the middles of equal shares; all of fewer values."""
+    ordered = sorted(values)
+    number = min(QUANTILES, len(ordered))
+    return [ordered[(2 * place + 1) * len(ordered) // (2 * number)] for place in range(number)]
 
 
 def _mix(values: Iterable[str]) -> dict[str, int]:
@@ -62,14 +77,3 @@ def _mix(values: Iterable[str]) -> dict[str, int]:
     kept = dict(counts.most_common(CLASSES))
     rest = counts.total() - sum(kept.values())
     return kept | ({OTHER: rest} if rest else {})
-
-
-def _cuts(lengths: Sequence[int]) -> list[int]:
-    """The lengths at which the pieces end; fewer where many rows have one length."""
-    places = (len(lengths) * piece // PIECES for piece in range(1, PIECES))
-    return sorted({lengths[place] for place in places}) if lengths else []
-
-
-def _agreed(rows: Sequence[Judged], stands: Sequence[bool], side: bool) -> list[int]:
-    chosen = [row.agreed for row, stood in zip(rows, stands, strict=True) if stood is side]
-    return [sum(chosen), len(chosen)]
