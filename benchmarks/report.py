@@ -30,12 +30,13 @@ from understudy.chains.task import Task
 from understudy.distill.runs import describe_run
 from understudy.store import Example, Record, Run, Store, example_id
 
+from .store_rows import text
+
 ROWS, QUICK_ROWS = 100_000, 2_000
 MOST_SECONDS, MOST_MB = 90, 1500
 POLARITIES = ("Positivo", "Negativo", "Neutro")
 EMOTIONS = ("Alegria", "Medo", "Raiva", "Surpresa", "Tristeza", "Neutro")
 CREATED = "2026-01-01T00:00:00+00:00"
-WORDS = [a + b for a in "bcdfglmnprst" for b in ("ado", "eza", "iro", "ora", "uma", "ente")]
 # name: role, target, chance that a part is right, writes reasonings, knows its confidence
 SYSTEMS: dict[str, tuple[str, str, float, bool, bool]] = {
     "teacher": ("teacher", "reason_label", 0.95, True, False),
@@ -165,7 +166,7 @@ def _run(name: str, facts: dict[str, str]) -> Run:
 
 def _inputs(number: int) -> dict[str, str]:
     rng = random.Random(number)
-    return {name: " ".join(rng.choices(WORDS, k=14)) + f" {number}." for name in ("f1", "f2")}
+    return {name: f"{text(rng, 14)} {number}." for name in ("f1", "f2")}
 
 
 def _gold(number: int) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _record(run: Run, number: int) -> Record:
     failed = rng.random() < 0.01 and run.name != "majority"
     cues = [rng.choice(inputs[part].split()) for part in answer]
     said = "; ".join(
-        f"{part}: pista {cue} indica {answer[part]['emocao']}, {' '.join(rng.choices(WORDS, k=8))}"
+        f"{part}: pista {cue} indica {answer[part]['emocao']}, {text(rng, 8)}"
         for part, cue in zip(answer, cues, strict=True)
     )
     paths = [f"{part}.{leaf}" for part in answer for leaf in ("polaridade", "emocao")]

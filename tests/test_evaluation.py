@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -229,6 +232,29 @@ def test_figures_against_gold_and_against_the_teacher_stand_apart(taught):
     assert found["label"].teacher.exact.value == pytest.approx(
         found["teacher"].gold.exact.value, abs=0.02
     )
+
+
+def test_the_report_does_not_depend_on_the_order_of_sets(taught):
+    """Two processes hash texts differently."""
+    student(taught, "label", "some", "m1")
+    code = (
+        "import sys; from understudy.store import Store\n"
+        "from understudy.distill.evaluation.comparing import compare\n"
+        "from understudy.examples.news.task import task\n"
+        "with Store(sys.argv[1], read_only=True) as store:\n"
+        "    report = compare(task, store)\n"
+        "print(report.model_copy(update={'created': ''}).model_dump_json())"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(taught.path)],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
 
 
 def test_a_support_run_is_no_system(taught):

@@ -7,7 +7,7 @@ texts compared once, whatever the number of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from ...store.answers import iter_answers, iter_examples
 from ...store.store import Store
 from .answered import FOREIGN, SILENT, Marks, Sheet
 from .reasonings import ReasoningColumns
+
+Judges = Mapping[str, Sequence[tuple[str, Callable[[Any, Any], float]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,22 +132,37 @@ def marks(task: Task, split: Split, answers: Answers, *, taught: Answers | None)
 
 
 def part_scores(
-    task: Task, expected: Mapping[str, Any], given: Mapping[str, Any] | None
+    task: Task,
+    expected: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+    *,
+    judges: Judges | None = None,
 ) -> dict[str, bool]:
     """For each part of the answer that `expected` speaks of: is all of it right?
 
-    A part with labels is judged by its labels, a part without by all of its fields.
+    A part with labels is judged by its labels, a part without by all of its fields. `judges` are
+    `judges_of(task)`, for who scores many.
     """
     scores = {}
-    for name, paths in task.parts.items():
-        judged = [path for path in paths if path in task.labels] or list(paths)
-        known = [path for path in judged if speaks_of(expected, path)]
+    for name, compared in (judges or judges_of(task)).items():
+        known = [(path, equal) for path, equal in compared if speaks_of(expected, path)]
         if known:
             scores[name] = given is not None and all(
-                task.comparator(path)(value_at(expected, path), value_at(given, path)) == 1.0
-                for path in known
+                equal(value_at(expected, path), value_at(given, path)) == 1.0
+                for path, equal in known
             )
     return scores
+
+
+def judges_of(task: Task) -> Judges:
+    """Per part of the answer the paths that it is judged by, each with its comparator."""
+    return {
+        name: [
+            (path, task.comparator(path))
+            for path in [path for path in paths if path in task.labels] or paths
+        ]
+        for name, paths in task.parts.items()
+    }
 
 
 def field_scores(
@@ -204,7 +221,7 @@ def _compared(task: Task, expected: Coded, answers: Answers) -> tuple[Any, Any]:
     import numpy as np
 
     given, n = answers.answer, len(answers.asked)
-    fields = other_paths(task)
+    fields, judges = other_paths(task), judges_of(task)
     wanted = answers.asked & (expected.codes >= 0)
     width = len(given.distinct) + 1
     keys, places = np.unique(
@@ -215,7 +232,7 @@ def _compared(task: Task, expected: Coded, answers: Answers) -> tuple[Any, Any]:
     for at, key in enumerate(keys.tolist()):
         data = expected.distinct[key // width]
         answer = given.distinct[key % width - 1] if key % width else None
-        scores = part_scores(task, data, answer)
+        scores = part_scores(task, data, answer, judges=judges)
         part_table[at] = [scores.get(name, -1) for name in task.parts]
         if fields:
             found = field_scores(task, data, answer)
