@@ -153,6 +153,7 @@ def system(name: str, role: str, exact: tuple[float, ...], **other: Any) -> Syst
         "strategy": "answer",
         "arm": name,
         "description": "a system",
+        **own,
     }
     return SystemResult(
         name=name,
@@ -161,7 +162,7 @@ def system(name: str, role: str, exact: tuple[float, ...], **other: Any) -> Syst
         splits={
             split: measured(value, **other) for split, value in zip(SPLITS, exact, strict=False)
         },
-        **{**facts, **own},
+        **facts,
     )
 
 

@@ -35,7 +35,8 @@ def test_the_extraction_task_runs_from_its_file_to_the_report_with_valid_answers
     scores = {system.name: system.splits["test"] for system in found.systems}
     assert set(scores) == {"teacher", "majority", "student"}
     assert {(s.rows, s.errors, s.valid.value) for s in scores.values()} == {(6, 0, 1.0)}
-    assert set(scores["student"].fields) == set(task.paths)
+    assert scores["student"].gold is not None
+    assert set(scores["student"].gold.fields) == set(task.paths)
     page = write_report(found, tmp_path / "report")
     assert "delivery_note" in page.read_text(encoding="utf-8")
     written = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))

@@ -31,9 +31,9 @@ def comparisons(
     here = [one for one in found if sheet.split in one.sheets]
     here.sort(key=lambda one: (_FIRST[one.run.role], one.name == reference))
     pairs = list(itertools.combinations(here, 2))
-    chosen = sorted(pairs, key=lambda pair: _weight(*pair, reference=reference))[:MOST_PAIRS]
-    tested = [pair for pair in pairs if pair in chosen]
-    made = [_comparison(task, sheet, first, second) for first, second in tested]
+    weights = [_weight(*pair, reference=reference) for pair in pairs]
+    chosen = sorted(range(len(pairs)), key=weights.__getitem__)[:MOST_PAIRS]
+    made = [_comparison(task, sheet, *pairs[place]) for place in sorted(chosen)]
     known = [one for one in made if one is not None]
     corrected = holm([one.p for one in known])
     return [
