@@ -183,7 +183,7 @@ def test_status_as_json_has_the_figures_of_now_and_ever(run):
         "output_tokens": None,
     }
     assert (found["ever"]["calls"], found["ever"]["spent"]) == (7, 2.5)
-    assert json.loads(run("status", "--json")[1]) == [found]
+    assert json.loads(run("status", "--json")[1]) == [json.loads(out)]
 
 
 def test_in_cascade_agreement_is_that_of_the_answers_that_the_student_gave(path):
