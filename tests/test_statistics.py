@@ -126,6 +126,16 @@ def every_figure(rows: list[tuple[int, int, int, int]]) -> list[float]:
 
 
 @given(ROWS)
+def test_a_group_of_rows_is_one_row_with_all_their_parts(rows):
+    first, second, of, groups = columns(rows)
+    sums = [np.bincount(groups, weights=column) for column in (first, second, of)]
+    grouped, summed = clustered_share(first, of, groups=groups), clustered_share(sums[0], sums[2])
+    assert [grouped.low, grouped.high] == pytest.approx([summed.low, summed.high])
+    grouped, summed = paired_points(first, second, of, groups=groups), paired_points(*sums)
+    assert [grouped.low, grouped.high] == pytest.approx([summed.low, summed.high])
+
+
+@given(ROWS)
 def test_a_difference_turned_round_is_its_negative(rows):
     first, second, of, groups = columns(rows)
     for together in (None, groups):
