@@ -36,6 +36,7 @@ class _Gaps:
     effect: float
 
     def interval(self, times: float = 1.0) -> tuple[float, float]:
+        """Of the difference, were there so many times as many rows of the same kind."""
         scale = times / self.effect
         return _tango(self.more * scale, self.fewer * scale, self.parts * scale)
 
