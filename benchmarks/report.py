@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -145,14 +146,18 @@ def measure(folder: Path) -> None:
 def make_store(path: Path, rows: int) -> None:
     """Training rows of a tenth, test rows, and everybody's records of the test rows."""
     taught = rows // 10
+    teacher = _run("teacher", {})
+    runs = [teacher, *(_run(name, {"teacher_run": teacher.id}) for name in list(SYSTEMS)[1:])]
     with Store(path) as store:
         store.add_examples(_example(number, taught) for number in range(rows + taught))
-        teacher = _run("teacher", {})
-        for name in SYSTEMS:
-            run = teacher if name == "teacher" else _run(name, {"teacher_run": teacher.id})
+        for run in runs:
             store.start_run(run)
-            first = 0 if name == "teacher" else taught
-            store.add_records(_record(run, number) for number in range(first, rows + taught))
+        store.add_records(
+            record
+            for number in range(rows + taught)
+            for record in _records(runs if number >= taught else runs[:1], number)
+        )
+        for run in runs:
             store.finish_run(run.id, CREATED)
 
 
@@ -189,37 +194,46 @@ def _example(number: int, taught: int) -> Example:
     )
 
 
-def _record(run: Run, number: int) -> Record:
-    _, _, right, reasons, sure = SYSTEMS[run.name]
-    rng = random.Random(f"{run.name} {number}")
-    inputs, answer = _inputs(number), _gold(number)
-    for part in answer.values():
-        if rng.random() >= right:
-            part["emocao"] = rng.choice(EMOTIONS) if right else EMOTIONS[0]
-            part["polaridade"] = POLARITIES[0] if not right else part["polaridade"]
-    failed = rng.random() < 0.01 and run.name != "majority"
-    cues = [rng.choice(inputs[part].split()) for part in answer]
-    said = "; ".join(
-        f"{part}: pista {cue} indica {answer[part]['emocao']}, {text(rng, 8)}"
-        for part, cue in zip(answer, cues, strict=True)
-    )
-    paths = [f"{part}.{leaf}" for part in answer for leaf in ("polaridade", "emocao")]
-    return Record(
-        run=run.id,
-        example=example_id(inputs),
-        reasoning=said if reasons and not failed else None,
-        answer=None if failed else answer,
-        error="the answer is no JSON" if failed else None,
-        input_tokens=400 if run.role == "teacher" else 60,
-        output_tokens=90 if reasons else 30,
-        cost=0.0012 if run.role == "teacher" else None,
-        seconds=round(rng.uniform(0.05, 1.5), 3),
-        confidence={p: round(rng.uniform(0.5, 1), 4) for p in paths}
-        if sure and not failed
-        else None,
-        created=(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number / 50)).isoformat(
-            timespec="seconds"
-        ),
+def _records(runs: Sequence[Run], number: int) -> Iterator[Record]:
+    """What these runs answered to the row of this number."""
+    inputs, gold = _inputs(number), _gold(number)
+    example = example_id(inputs)
+    created = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number / 50)
+    for run in runs:
+        _, _, right, reasons, sure = SYSTEMS[run.name]
+        rng = random.Random(f"{run.name} {number}")
+        answer = {part: _said(rng, labels, right) for part, labels in gold.items()}
+        failed = rng.random() < 0.01 and run.name != "majority"
+        paths = [f"{part}.{leaf}" for part in answer for leaf in ("polaridade", "emocao")]
+        yield Record(
+            run=run.id,
+            example=example,
+            reasoning=_reasoning(rng, inputs, answer) if reasons and not failed else None,
+            answer=None if failed else answer,
+            error="the answer is no JSON" if failed else None,
+            input_tokens=400 if run.role == "teacher" else 60,
+            output_tokens=90 if reasons else 30,
+            cost=0.0012 if run.role == "teacher" else None,
+            seconds=round(rng.uniform(0.05, 1.5), 3),
+            confidence={path: round(rng.uniform(0.5, 1), 4) for path in paths}
+            if sure and not failed
+            else None,
+            created=created.isoformat(timespec="seconds"),
+        )
+
+
+def _said(rng: random.Random, labels: dict[str, Any], right: float) -> dict[str, Any]:
+    """A part's labels, right with this chance; with none, always the same."""
+    if not right:
+        return {"polaridade": POLARITIES[0], "emocao": EMOTIONS[0]}
+    return labels if rng.random() < right else {**labels, "emocao": rng.choice(EMOTIONS)}
+
+
+def _reasoning(rng: random.Random, inputs: dict[str, str], answer: dict[str, Any]) -> str:
+    cues = {part: rng.choice(inputs[part].split()) for part in answer}
+    return "; ".join(
+        f"{part}: pista {cues[part]} indica {answer[part]['emocao']}, {text(rng, 8)}"
+        for part in answer
     )
 
 
