@@ -73,7 +73,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Files that import an extra at their top, or start programs that do, are left out."""
     if not WITHOUT_EXTRAS or collection_path.suffix != ".py":
         return None
-    needs_all = collection_path.name in ("test_benchmarks.py", "test_wheel.py")
+    whole = ("test_benchmarks.py", "test_conformance.py", "test_wheel.py")
+    needs_all = collection_path.name in whole
     return needs_all or bool(IMPORTS_ONE.search(collection_path.read_text("utf-8"))) or None
 
 
