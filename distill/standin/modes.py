@@ -18,10 +18,10 @@ from ...store.store import Store
 from ..redaction import one_line
 from ..runs import now
 from .student import Student, SwapError
+from .writing import APP
 
 logger = logging.getLogger(__name__)
 EVERY = 0.5  # seconds between two looks into the store
-APP = "set by the app"
 MODES: tuple[Mode, ...] = ("record", "shadow", "cascade", "student")
 
 
@@ -74,8 +74,6 @@ class Modes:
 
     def set(self, mode: Mode) -> None:
         """Change the mode, here at once and in the store. Raises SwapError where it cannot be."""
-        if mode not in MODES:
-            raise SwapError(f"there is no mode {mode!r}; take one of {', '.join(MODES)}")
         with self._lock:
             self.standing = self._checked(mode)
             self._unsaved = self._row_of(mode)
@@ -145,6 +143,8 @@ class Modes:
 
     def _checked(self, mode: Mode) -> Standing:
         """The mode as it is asked for. Raises SwapError where it cannot be."""
+        if mode not in MODES:
+            raise SwapError(f"there is no mode {mode!r}; take one of {', '.join(MODES)}")
         if mode == "record":
             return Standing()
         if self.student is None:

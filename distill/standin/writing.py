@@ -21,6 +21,7 @@ from ...store.store import Store
 from ..runs import RECORDED, describe_run, now, start, teacher_run
 from .seen import Packed
 
+APP = "set by the app"  # the reason of a stand-in's mode that nobody else has changed
 TRIES = 4  # at a store that another process holds, 30 s each; the queue sheds meanwhile
 _LEFT: list[Any] = []  # connections of a parent process: not even closed in a forked child
 
@@ -46,7 +47,8 @@ class Writer:
         store = self._store()
         runs = self._runs(store, batch)
         begun = min(packed.at for packed in batch)
-        here = StandIn(name=self.name, task=self.task.name, changed=_time(begun, "seconds"))
+        since = _time(begun, "seconds")
+        here = StandIn(name=self.name, task=self.task.name, reason=APP, changed=since)
         rows = list(self._rows(batch))
         for left in reversed(range(TRIES)):
             try:
