@@ -160,6 +160,15 @@ def stranger() -> Iterator[ChatStudent]:
     server.shutdown()
 
 
+def test_what_a_server_does_not_tell_of_its_tokens_is_not_made_up(stranger: ChatStudent) -> None:
+    Stranger.said = event("oi") + "data: [DONE]\n\n"
+
+    assert stranger.invoke("oi").usage_metadata is None
+    assert [chunk.usage_metadata for chunk in stranger.stream("oi") if chunk.usage_metadata] == []
+    with pytest.raises(StudentError, match="max_tokens '9' is no whole number"):
+        stranger.invoke("oi", max_tokens="9")
+
+
 def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> None:
     booking = stranger.with_structured_output(Booking)
     tools = stranger.bind_tools([Booking])

@@ -170,6 +170,69 @@ def test_a_limit_no_answer_fits_is_refused_with_the_smallest(compiler: Compiler)
         token_limit(grammar, asked=smallest - 1, read=10, context=1024)
 
 
+CLASSES = ["a", "medo", "the quick", "não", "Neutro", "x" * 6]
+
+
+@st.composite
+def finite(draw: st.DrawFn) -> dict[str, Any]:
+    """Schemas that few answers fit: labels, flags, optional fields."""
+
+    def value() -> dict[str, Any]:
+        classes = draw(st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3, unique=True))
+        kinds: list[dict[str, Any]] = [
+            {"enum": classes},
+            {"type": "boolean"},
+            {"anyOf": [{"type": "null"}, {"enum": classes}]},
+            {"const": draw(st.sampled_from([1, 1000000, "z"]))},
+        ]
+        return draw(st.sampled_from(kinds))
+
+    names = draw(st.lists(st.sampled_from(["f", "mood", "k"]), min_size=1, max_size=2, unique=True))
+    fields = {name: value() for name in names}
+    needed = [name for name in fields if draw(st.booleans())]
+    return {"type": "object", "properties": fields, "required": needed}
+
+
+def fewest(compiler: Compiler, schema: dict[str, Any]) -> int:
+    """Tokens of the shortest answer, by trying all: the texts that begin one, nearest first."""
+    front, seen, count = {b"": compiler.compile(schema).start}, {b""}, 0
+    while not any(state.is_accepting() for state in front.values()):
+        after: dict[bytes, Any] = {}
+        for text, state in front.items():
+            for token in compiler.masks([state])[0].nonzero()[0].tolist():
+                longer = text + compiler.piece(token)
+                if longer not in seen:
+                    seen.add(longer)
+                    after[longer] = state.deep_copy()
+                    after[longer].consume_token(token)
+        front, count = after, count + 1
+    return count
+
+
+@settings(max_examples=25)
+@given(schema=finite())
+def test_the_smallest_limit_is_the_shortest_answer_of_all(
+    compiler: Compiler, schema: dict[str, Any]
+) -> None:
+    grammar = compiler.compile(schema)
+    smallest = len(grammar.plan)
+
+    assert smallest == fewest(compiler, schema)
+    assert write(compiler, schema, smallest, lambda allowed: allowed[-1])
+    with pytest.raises(StudentError, match="too small"):
+        token_limit(grammar, asked=smallest - 1, read=10, context=1024)
+
+
+@settings(max_examples=15)
+@given(one=finite(), other=finite())
+def test_of_two_shapes_the_smallest_limit_is_at_most_twice_the_shortest_answer(
+    compiler: Compiler, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    schema = {"anyOf": [one, other]}
+
+    assert len(compiler.compile(schema).plan) <= 2 * fewest(compiler, schema)
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers(compiler: Compiler) -> None:
     grammar = compiler.compile(Labels.model_json_schema())
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .card import StudentError
 from .labels import Labels
-from .plans import searched
+from .plans import searched, shortened
 from .schema import canonical, closed, dated, longest_way_out, room
 from .sound import check_size, enforceable
 
@@ -169,7 +169,7 @@ class Compiler:
         plan = self.plan(start, limit=_LONGEST_PLAN) or searched(start, self, self._texts)
         if plan is None:
             raise StudentError("no short answer fits this schema; simplify its patterns")
-        return start, plan
+        return start, shortened(start, plan, self, self._texts)
 
     def _meaning(self, token: int) -> bytes:
         if self._tokens.is_special_token(token):

@@ -128,7 +128,9 @@ def _logprobs(answer: Answer) -> dict[str, Any]:
     return {"content": content}
 
 
-def _usage(answer: Answer) -> UsageMetadata:
+def _usage(answer: Answer) -> UsageMetadata | None:
+    if not answer.input_tokens:  # a server that does not tell: every prompt has tokens
+        return None
     return UsageMetadata(
         input_tokens=answer.input_tokens,
         output_tokens=answer.output_tokens,

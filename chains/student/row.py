@@ -82,7 +82,11 @@ class Request:
 
 
 def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, context: int) -> int:
-    """The tokens an answer may have, after a prompt of `read` tokens. Raises StudentError."""
+    """The tokens an answer may have, after a prompt of `read` tokens. Raises StudentError.
+
+    Refused is less than the grammar's plan: no other answer is known to be shorter (see
+    `plans.shortened`).
+    """
     minimum = len(grammar.plan) if grammar is not None else 1
     if read + minimum > context:
         raise StudentError(
@@ -91,7 +95,7 @@ def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, contex
         )
     if asked is not None and asked < minimum:
         raise StudentError(
-            f"max_tokens {asked} is too small: the shortest answer to this schema has {minimum}"
+            f"max_tokens {asked} is too small: the shortest answer found for it has {minimum}"
         )
     wanted = asked or (grammar.room if grammar is not None else _FREE_TEXT)
     return min(wanted, context - read)
