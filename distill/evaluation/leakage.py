@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,8 @@ from .results import Leak, Leakage
 
 TRAINING = ("train", "validation", "calibration")
 SAMPLE = 2000  # held-out rows that are looked at
-CHARACTERS = 20_000_000  # of training rows that they are held against
+CHARACTERS = 10_000_000  # of training rows that they are held against
+COMPARED = 200_000  # pairs: rows made from one template are all candidates for each other
 CLOSEST = 20
 
 
@@ -27,8 +29,9 @@ def leakage_of(
     Nearly is a Jaccard similarity of character shingles of SIMILAR and more (duplicates.py), and
     the same text is 1. `sample` held-out rows by chance, always the same ones, are held against
     every training row (a seeded sample where these are more than CHARACTERS). Unlike MinHash this
-    misses no pair: two sets as alike as that share one of the rarest shingles of either (prefix
-    filtering: Chaudhuri, Ganti & Kaushik 2006), and only rows that do are compared.
+    misses no pair: two sets as alike as that share one of the rarest shingles of both (prefix
+    filtering: Chaudhuri, Ganti & Kaushik 2006), and only rows that do are compared. After COMPARED
+    pairs no further training row is looked at; `against` says how many were.
     """
     held = _sampled(task, store, splits, sample)
     counts = store.splits(task.name)
@@ -36,14 +39,17 @@ def leakage_of(
     if not held or not sources:
         return None
     sets = [shingles(plain(example)) for example in held]
-    index = _rarest(sets)
-    wanted = index.keys()
+    common = Counter(shingle for one in sets for shingle in one)
+    index = _rarest(sets, common)
     best: dict[int, Leak] = {}
-    looked_at = 0
+    looked_at = compared = 0
     for example in _training(task, store, sources, counts):
+        if compared > COMPARED:
+            break
         looked_at += 1
         own = shingles(plain(example))
-        near = {row for shingle in own & wanted for row in index[shingle]}
+        near = {row for shingle in _first(own, common) for row in index.get(shingle, ())}
+        compared += len(near)
         for row in near:
             similarity = _jaccard(own, sets[row])
             if similarity >= SIMILAR and similarity > _so_far(best, row):
@@ -73,15 +79,26 @@ def _jaccard(first: set[str], second: set[str]) -> float:
     return shared / (len(first) + len(second) - shared)
 
 
-def _rarest(sets: Sequence[set[str]]) -> dict[str, list[int]]:
-    """Where each set's rarest shingles are, enough of them that no similar set lacks them all."""
-    common = Counter(shingle for one in sets for shingle in one)
+def _rarest(sets: Sequence[set[str]], common: Counter[str]) -> dict[str, list[int]]:
+    """Where the shingles are that are among the first of a set."""
     index: defaultdict[str, list[int]] = defaultdict(list)
     for row, one in enumerate(sets):
-        kept = len(one) - math.ceil(SIMILAR * len(one) - 1e-9) + 1
-        for shingle in sorted(one, key=lambda text: (common[text], text))[:kept]:
+        for shingle in _first(one, common):
             index[shingle].append(row)
     return dict(index)
+
+
+def _first(one: set[str], common: Counter[str]) -> list[str]:
+    """The rarest shingles of a set that are in `common` at all, of as many as must be looked at.
+
+    Those that are in none of the held-out rows are rarer still, and come first.
+    """
+    kept = len(one) - math.ceil(SIMILAR * len(one) - 1e-9) + 1
+    known = one & common.keys()
+    left = kept - (len(one) - len(known))
+    if left <= 0:
+        return []
+    return heapq.nsmallest(left, known, key=lambda text: (common[text], text))
 
 
 def _sampled(task: Task, store: Store, splits: Sequence[str], sample: int) -> list[Example]:
