@@ -21,7 +21,16 @@ from .binomial import least_rows
 from .calibrator import fit_calibrator
 from .curve import points
 from .reference import reference_of
-from .rows import BOUND, FITTED, Judged, check_splits, judged, judged_paths, untouched
+from .rows import (
+    BOUND,
+    FITTED,
+    Judged,
+    check_splits,
+    escalated_rows,
+    judged,
+    judged_paths,
+    untouched,
+)
 from .threshold import Choice, Scored, choose
 
 SOURCE = "Learn then Test (arXiv 2110.01052): fixed sequence, exact binomial tests"
@@ -178,6 +187,8 @@ def _evidence(
     if not rows:
         why = "; ".join(f"{count} left out: {reason}" for reason, count in left_out.items())
         raise LabellingError(f"task {task.name} has no row for the threshold: {why}")
+    unfair = escalated_rows(store, task.name)
+    fitted_rows = [row for row in fitted_rows if row.example.id not in unfair]
     calibrator = fit_calibrator(
         [(_plain(row), row.agreed) for row in fitted_rows], paths=judged_paths(task)
     )
