@@ -36,10 +36,18 @@ which students learnt from it. Any tool that reads SQLite reads it; writing is u
     understudy store terms gpt-4o --note "..." --licence "..." --source "..."
     understudy store backup COPY.db       a whole copy, while others read and write
     understudy store verify               the file, references, hashes, JSON and full text
+    understudy status                     the chains that a student stands in for, and how it does
+    understudy forget 17                  erases that row everywhere; also --keep-days 90
 
 `verify` compares the hashes that there are: the ids of examples and runs, and the fingerprints of
 the kept prompts and schemas. What records and reviews say (answers, reasonings, costs) is not
 hashed: it finds JSON that is none, not an answer that somebody changed into another one.
+
+`forget` erases rows from tables, full text, free pages and the write-ahead log, and then looks for
+pieces of their texts in the file. It names, and leaves alone, what lies outside: copies made by
+`understudy store backup` or before a migration, and students that learnt from the rows. Exports,
+reports and blocks that the file system freed are beyond what it knows. A row that is asked again in
+production is recorded again.
 
 Columns that hold JSON hold it as text (`json_extract` reads it). Rows refer to each other by whole
 numbers: `examples.position`, `runs.position`, `records.number`. Times are UTC, ISO 8601.

@@ -98,7 +98,9 @@ def forget(store: Store, examples: Sequence[str], *, before: str | None = None) 
         for table in ("examples_fts", "records_fts"):
             connection.execute(f"insert into {table} ({table}) values ('optimize')")
     _rewrite(store)
-    probes = probes_of(texts)
+    probes = probes_of(
+        texts, size=0 if store.path == ":memory:" else Path(store.path).stat().st_size
+    )
     left = look_for(store, probes)
     return Forgotten(
         examples=tuple(examples),

@@ -15,11 +15,13 @@ PIECE = 24  # characters of a text that are looked for at once
 _APART = 400  # characters between two pieces: each page of 4 KiB holds one whole
 _SHORTEST = 8  # characters of a text that says something
 _MOST = 400  # pieces in all
+_MOST_BYTES = 40 * 2**30  # that are read for them, some 20 s: fewer pieces for a large file
 
 
-def probes_of(texts: Sequence[str]) -> list[str]:
-    """Pieces of the texts that are to be looked for: of each text's beginning and then of every
-    400 characters, as they stand in a text and in JSON; at most 400, spread over all texts."""
+def probes_of(texts: Sequence[str], *, size: int = 0) -> list[str]:
+    """Pieces of the texts that are to be looked for in a file of `size` bytes: of each text's
+    beginning and then of every 400 characters, as they stand in a text and in JSON; at most 400,
+    spread over all texts."""
     pieces: dict[str, None] = {}
     for text in texts:
         for start in range(0, max(1, len(text) - PIECE // 2), _APART):
@@ -27,7 +29,8 @@ def probes_of(texts: Sequence[str]) -> list[str]:
             if len(piece.strip()) >= _SHORTEST:
                 pieces[piece] = pieces[json.dumps(piece, ensure_ascii=False)[1:-1]] = None
     found = list(pieces)
-    step = max(1, -(-len(found) // _MOST))
+    most = max(20, min(_MOST, _MOST_BYTES // max(1, size)))
+    step = max(1, -(-len(found) // most))
     return found[::step]
 
 

@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
 from understudy.chains.task import Task, Thought
 from understudy.distill.evaluation.systems import teaching_run
+from understudy.distill.labelling import label
 from understudy.distill.limits import LabellingError
 from understudy.distill.prices import Usage, price_per_million
 from understudy.distill.runs import describe_run
@@ -201,6 +205,36 @@ def test_recorded_rows_teach_without_anything_being_bought(recorder, path):
         assert teaching_run(store, TASK).id == recorder.teacher_run.id
 
 
+def test_what_the_apps_own_model_answered_is_not_bought_again_by_label(path):
+    asked = []
+
+    class Model(BaseChatModel):
+        model_name: str = "wise-1"
+
+        @property
+        def _llm_type(self) -> str:
+            return "counting"
+
+        def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
+            asked.append(messages[-1].text)
+            reply = AIMessage('{"reasoning": "r", "mood": "angry", "note": ""}')
+            return ChatResult(generations=[ChatGeneration(message=reply)])
+
+    model = Model(profile={"structured_output": False, "tool_calling": False})
+    recorder = Recorder(TASK, path, name="app", teacher=model)
+    recorder.record(seen("da app"))
+    recorder.close()
+    with Store(path) as store:
+        new = {"text": "nova"}
+        store.add_examples([Example(id=example_id(new), task="moods", split="train", inputs=new)])
+        run = label(TASK, model, store)
+        assert run.id == recorder.teacher_run.id
+        assert len(asked) == 1
+        assert "nova" in asked[0]
+        moods = {e.inputs["text"]: r.answer and r.answer["mood"] for e, r in store.pairs(run.id)}
+        assert moods == {"da app": "calm", "nova": "angry"}
+
+
 PERSONAL = "ana@exemplo.com (11) 91234-5678 529.982.247-25 4111 1111 1111 1111"
 
 
@@ -263,6 +297,13 @@ def test_without_text_only_hashes_labels_tokens_and_times_are_kept(path):
         assert (call.labels, call.agreed, call.input_tokens) == ({"mood": "angry"}, False, 5)
         with pytest.raises(LabellingError, match="run distill first"):
             teaching_run(store, TASK)
+    recorder = Recorder(TASK, path, name="app", teacher="t", store_text=False)
+    recorder.record(seen("x", thought=None, error=ValueError("uma frase inconfundível")))
+    recorder.record(seen("y", thought=None, error="uma frase inconfundível"))
+    recorder.close()
+    with Store(path) as store:
+        errors = [call.error for call in iter_calls(store, "app")]
+    assert errors == [None, "ValueError", "failed"]
     held = b"".join(file.read_bytes() for file in path.parent.iterdir())
     assert "inconfundível".encode() not in held
     assert b"because" not in held
@@ -286,6 +327,7 @@ def test_a_text_that_no_row_may_hold_is_a_call_without_one(recorder, path, text)
     recorder.record(seen(text))
     recorder.flush()
     assert counts(path) == {"examples": 0, "records": 0, "calls": 1}
+    assert recorder.counts.textless == 1
 
 
 def test_half_a_surrogate_pair_is_stored_as_a_question_mark(recorder, path):
@@ -295,6 +337,7 @@ def test_half_a_surrogate_pair_is_stored_as_a_question_mark(recorder, path):
         assert store.examples("moods")[0].inputs == {"text": "a?b"}
 
 
+@pytest.mark.filterwarnings("ignore:Pydantic serializer:UserWarning")
 def test_an_answer_that_redaction_breaks_is_a_failure_that_says_so(path):
     class Strict(BaseModel):
         mood: Literal["calm"]

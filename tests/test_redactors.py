@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.distill.redaction import key_redactor
+from understudy.distill.redaction import key_redactor, without_keys
 from understudy.distill.standin.redactors import (
     is_card,
     is_cnpj,
@@ -234,3 +234,16 @@ def test_keys_of_the_environment_and_what_looks_like_one_are_struck_out(monkeypa
     monkeypatch.setenv("OUR_API_KEY", "a.very+secret(key)")
     redact = key_redactor()
     assert redact("x a.very+secret(key) y sk-abcdefghijkl z") == "x *** y *** z"
+
+
+KEYS = (
+    *("sk-abcdefghijkl", "pk_abcdefghijkl", "hf_abcdefghijkl", "gsk_abcdefghijkl"),
+    *("xai-abcdefghijkl", "key-abcdefghijkl", "AIzaSyabcdefghi", "AKIAABCDEFGH", "ASIAABCDEFGH"),
+    *("Bearer abc.def-123", "BEARER abc.def-123"),
+)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_the_slow_way_strikes_out_the_quick_one_does_too(key):
+    text = f"erro: {key}, fim"
+    assert key_redactor()(text) == without_keys(text) != text

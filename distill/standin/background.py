@@ -117,7 +117,7 @@ class Background(Generic[Item]):
 
     def _begin(self) -> None:
         """Empty, without a thread: at the beginning, and in a forked child."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may ask the chain, too
         self._settled = threading.Condition(self._lock)
         self._wake = threading.Event()
         self._waiting = deque()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Recorder:
         self._queue: Background[Packed] = Background(
             bound, self._writer.write, f"recording {name}", rest=self._writer.close
         )
+        self._lock = threading.Lock()
         self._left_out = self._broken = 0
         self._told: set[str] = set()
 
@@ -107,7 +109,8 @@ class Recorder:
         """Remember a call; False where it was shed or sampled out. Never raises, never blocks."""
         try:
             if self.sampling < 1.0 and not chosen(seen.inputs, self.sampling):
-                self._left_out += 1
+                with self._lock:
+                    self._left_out += 1
                 return False
             return self._queue.put(self.packing.pack(seen, self.student_run))
         except Exception as error:  # noqa: BLE001 - the app goes on, whatever goes wrong here
@@ -124,7 +127,8 @@ class Recorder:
         return self._queue.close(timeout)
 
     def _failed(self, error: Exception) -> None:
-        self._broken += 1
+        with self._lock:
+            self._broken += 1
         kind = type(error).__name__
         if kind not in self._told:
             self._told.add(kind)

@@ -152,6 +152,13 @@ class Packing:
         line = line_of(error) if isinstance(error, str) else one_line(error or Exception("none"))
         return self.redact(line)
 
+    def _error(self, seen: Seen) -> str:
+        """What went wrong; its kind alone where no text is kept: a message may quote the input."""
+        error = seen.error if seen.error is not None else seen.student_error
+        if self.store_text:
+            return self._line(error)
+        return type(error).__name__ if isinstance(error, BaseException) else "failed"
+
     def _call(
         self, seen: Seen, teacher: dict[str, Any] | None, student: dict[str, Any] | None
     ) -> dict[str, Any]:
@@ -159,7 +166,7 @@ class Packing:
         labels = (
             {path: value_at(answered[0], path) for path in self.task.labels} if answered else {}
         )
-        errors = [said["error"] for said in (teacher, student) if said and said.get("error")]
+        failed = seen.error is not None or seen.student_error is not None
         bought = teacher or {}
         return {
             "answered_by": seen.answered_by,
@@ -167,7 +174,7 @@ class Packing:
             "sampled": seen.sampled,
             "confidence": seen.confidence,
             "seconds": seen.seconds,
-            "error": errors[0] if errors else None,
+            "error": self._error(seen) if failed else None,
             "labels": labels or None,
             "length": sum(map(len, seen.inputs.values())),
             **{name: bought.get(name) for name in ("input_tokens", "output_tokens", "cost")},

@@ -116,6 +116,7 @@ class Writer:
     def _row(self, packed: Packed) -> Remembered:
         call = Call(stand_in=self.name, example=packed.example, at=_time(packed.at), **packed.call)
         if packed.inputs is None or packed.example is None:
+            self.refused += packed.example is None
             return Remembered(call)
         try:
             inputs = {name: checked_input(name, text) for name, text in packed.inputs.items()}
