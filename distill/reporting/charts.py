@@ -26,7 +26,7 @@ class Dot:
 
     name: str
     score: Score
-    note: str = ""
+    note: str = ""  # stands behind the figures
     role: str = "student"
     band: float | None = None
 
@@ -135,7 +135,7 @@ def frontier_chart(spots: Sequence[Spot], name: str, *, title: str, unit: str) -
         linestyle=(0, (2, 2)),
         zorder=1,
     )
-    axes.set_ylim(_floor(found), 103)
+    axes.set_ylim(*_ends(found))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %" if value <= 100 else "")
     axes.set_xlabel("US$ per 1,000 rows" if unit == "US$" else "seconds per row, median")
     _name_spots(axes, found, {spot.name for spot in front})
@@ -159,7 +159,8 @@ def frontier(spots: Sequence[Spot]) -> list[Spot]:
 
 def _rows_canvas(dots: Sequence[Dot]) -> tuple[Any, Axes]:
     longest = max(len(printed(dot.name, MOST_LETTERS)) for dot in dots)
-    margins = Margins(left=24 + 7.2 * longest, right=150, top=8, bottom=30)
+    right = 240 if any(dot.note for dot in dots) else 150
+    margins = Margins(left=24 + 7.2 * longest, right=right, top=8, bottom=30)
     figure, axes = drawing.canvas(820, round(26 * len(dots) + 38), margins)
     axes.set_ylim(len(dots) - 0.5, -0.5)
     axes.set_yticks([])
@@ -191,7 +192,7 @@ def _labels(axes: Axes, dots: Sequence[Dot], write: Callable[[float], str]) -> N
     start = -axes.bbox.x0 / axes.bbox.width  # of the picture, where the plot runs from 0 to 1
     for row, dot in enumerate(dots):
         bounds = interval(dot.score, write)
-        text = f"{write(dot.score.value or 0)} {bounds}"
+        text = f"{write(dot.score.value or 0)} {bounds}  {dot.note}".rstrip()
         name = printed(dot.name, MOST_LETTERS)
         axes.text(start, row, name, ha="left", va="center", transform=place)
         axes.text(1.02, row, text, ha="left", va="center", transform=place)
@@ -245,9 +246,13 @@ def _spot(axes: Axes, spot: Spot) -> None:
     axes.plot([spot.price], [height], marker, color=colour, **edge)
 
 
-def _floor(spots: Sequence[Spot]) -> float:
-    lows = [100 * (s.right.low if known(s.right.low) else s.right.value or 0) for s in spots]
-    return 0.0 if min(lows) < 35 else 10 * math.floor(min(lows) / 10)
+def _ends(spots: Sequence[Spot]) -> tuple[float, float]:
+    """The ends of the axis of quality: a stretch of it where all are good, or all are poor."""
+    values = [v for s in spots for v in (s.right.low, s.right.value, s.right.high) if known(v)]
+    low, high = 100 * min(values), 100 * max(values)
+    floor = -3.0 if low < 35 else 10.0 * math.floor(low / 10)
+    top = 10.0 * math.ceil((high + 5) / 10)
+    return floor, min(103.0, max(20.0, top))
 
 
 def _name_spots(axes: Axes, spots: Sequence[Spot], first: set[str]) -> None:

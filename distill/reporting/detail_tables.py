@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...store.rows import Score
 from ..evaluation.results import (
@@ -16,7 +17,7 @@ from ..evaluation.results import (
     Slice,
     SystemResult,
 )
-from .figures import f1, percent, tokens
+from .figures import f1, known, percent, tokens
 from .parts import Cell, Table, columns_table, figure, score_column, scored, unscored
 from .selection import held
 from .tables import Column, names_of
@@ -103,7 +104,7 @@ def slices_table(slices: Sequence[Slice], systems: Sequence[SystemResult]) -> Ta
     names = (Cell(text="Slice"), [Cell(text=f"{s.by} = {s.value}") for s in slices])
     columns: list[Column] = [(Cell(text="Rows"), [Cell(text=f"{s.rows:,}") for s in slices])]
     for system in systems:
-        cells = [scored(s.right.get(system.name), percent) for s in slices]
+        cells = [_shaded(s.right.get(system.name)) for s in slices]
         columns.append((Cell(text=system.name, role=system.role), cells))
     return columns_table("Whole answers right per slice, %", names, columns)
 
@@ -209,6 +210,11 @@ def _confusion(system: str, path: str, label: LabelResult, by: Against) -> Table
         heads=(Cell(text="Expected"), *(Cell(text=name) for name in given)),
         rows=tuple(rows),
     )
+
+
+def _shaded(score: Score | None) -> Cell:
+    share = score.value if score and known(score.value) else None
+    return replace(scored(score, percent), share=share)
 
 
 def _number(value: int | None) -> Cell:

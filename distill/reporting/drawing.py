@@ -131,9 +131,16 @@ def panel(figure: Figure, m: Margins) -> Axes:
     return axes
 
 
-def legend(axes: Axes, **options: Any) -> None:
-    """A legend in the page's ink."""
-    axes.legend(handlelength=3.2, labelcolor=INK, **options)
+def legend(axes: Axes) -> None:
+    """A legend above the plot, where it hides nothing; it takes 22 pixels for every two lines."""
+    axes.legend(
+        handlelength=3.2,
+        labelcolor=INK,
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=2,
+        borderaxespad=0.2,
+    )
 
 
 def svg(figure: Figure, name: str, *, title: str, words: str, alone: bool = False) -> str:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..evaluation.results import Confidence, LearningPoint
 from . import drawing
 from .drawing import LINES, MUTED, Margins, printed
 from .figures import known, percent
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MOST_LINES = len(LINES)
-_BOX = Margins(left=52, right=14, top=12, bottom=48)
+
+
+def _canvas(lines: int) -> tuple[Figure, Axes]:
+    """Room above the plot for a legend of so many lines."""
+    above = 16 + 22 * -(-lines // 2)
+    margins = Margins(left=52, right=14, top=above, bottom=48)
+    return drawing.canvas(400, 300 + above, margins)
 
 
 @drawing.styled
@@ -18,7 +29,7 @@ def calibration_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     """How often the answer is right where the system was so sure; the dotted line is honesty."""
     if not found:
         return None
-    figure, axes = drawing.canvas(400, 330, _BOX)
+    figure, axes = _canvas(len(found))
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.25, linestyle=(0, (1, 2)))
     for (system, one), (colour, dash, marker) in zip(found.items(), LINES, strict=False):
         bins = [b for b in one.curve if b.n and known(b.right.value)]
@@ -35,7 +46,7 @@ def calibration_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     axes.set_ylim(0, 100)
     axes.set_xlabel("confidence, %")
     axes.set_ylabel("right, %")
-    drawing.legend(axes, loc="upper left")
+    drawing.legend(axes)
     words = "; ".join(
         f"{system}: ECE {one.ece:.3f}, Brier {one.brier:.3f}" for system, one in found.items()
     )
@@ -47,7 +58,7 @@ def risk_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     """Share wrong among the rows that are kept, most confident first."""
     if not found:
         return None
-    figure, axes = drawing.canvas(400, 330, _BOX)
+    figure, axes = _canvas(len(found))
     top = 0.0
     for (system, one), (colour, dash, marker) in zip(found.items(), LINES, strict=False):
         kept = [100 * x for x, _ in one.risk_coverage]
@@ -67,7 +78,7 @@ def risk_chart(found: Mapping[str, Confidence], name: str) -> str | None:
     axes.set_ylim(0, 1.12 * top or 1)
     axes.set_xlabel("coverage: rows kept, %")
     axes.set_ylabel("wrong among them, %")
-    drawing.legend(axes, loc="upper left")
+    drawing.legend(axes)
     words = "; ".join(_risk_words(system, one) for system, one in found.items())
     return drawing.svg(figure, name, title="Risk against coverage", words=words)
 
@@ -92,7 +103,7 @@ def learning_chart(points: Sequence[LearningPoint], name: str, *, split: str) ->
             lines.setdefault(point.system, []).append(point)
     if not lines:
         return None
-    figure, axes = drawing.canvas(400, 310, _BOX)
+    figure, axes = _canvas(len(lines))
     for (system, found), (colour, dash, marker) in zip(lines.items(), LINES, strict=False):
         at = [point.labels for point in found]
         axes.plot(
@@ -111,7 +122,7 @@ def learning_chart(points: Sequence[LearningPoint], name: str, *, split: str) ->
     axes.set_ylabel(f"right on {printed(split, 20)}, %")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    drawing.legend(axes, loc="lower right")
+    drawing.legend(axes)
     words = "; ".join(
         f"{system}: {percent(p.right.value or 0)} % with {p.labels:,} labels"
         for system, found in lines.items()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..evaluation.results import Report, ShownRow
-from .bounded import LADDER, bounded, clipped
+from .bounded import Bounds, bounded, clipped
 from .browser import leaves, paths_of
 from .html import QUESTION, date
 from .parts import Cell, Fold, Part, Said, Section, Table, Title
@@ -14,6 +14,7 @@ from .sections import closing, hero, sections
 
 LONGEST = 58_000  # characters; GitHub takes 65,536 of a comment
 SHOWN_ROWS = 5
+BOUNDS = Bounds(text=2_000, many=80, rows=0, row_text=600)
 
 # Everything that starts inline markup in CommonMark or GitHub's dialect, and "://" and "www.",
 # which GitHub turns into links.
@@ -23,7 +24,7 @@ _BLOCK_START = re.compile(r"^([-+=]|\d+(?=[.)](?:\s|$)))")
 
 def render_markdown(result: Report) -> str:
     """The sentences and tables of the page, verdict first; what is too long is left out whole."""
-    cut, _ = bounded(result, LADDER[1])
+    cut, _ = bounded(result, BOUNDS)
     blocks = list(_blocks(cut, result.rows.rows[:SHOWN_ROWS]))
     places: set[int] = set()
     size = 0
@@ -58,15 +59,19 @@ def _answer(result: Report) -> Iterator[str]:
         yield escaped(found.answer)
     if found.numbers:
         yield _table(_numbers(found.numbers))
-    yield from (escaped(said) for said in (found.sure, found.best, found.warning) if said)
+    yield from (escaped(said) for said in (found.sure, found.best) if said)
+    if found.elsewhere:
+        yield "\n".join(f"- {symbol} {escaped(said)}" for symbol, said in found.elsewhere)
+    if found.warning:
+        yield f"> {escaped(found.warning)}"
     if found.table:
         yield _table(found.table)
     systems, splits = len(result.systems), len(result.splits)
     yield f"{systems:,} systems on {splits:,} held-out splits."
 
 
-def _numbers(numbers: Iterable[tuple[str, str]]) -> Table:
-    rows = tuple((Cell(text=name), Cell(text=value)) for name, value in numbers)
+def _numbers(numbers: Iterable[tuple[str, str, str]]) -> Table:
+    rows = tuple((Cell(text=name), Cell(text=f"{value} {more}")) for name, value, more in numbers)
     return Table(caption="", heads=(Cell(text=""), Cell(text="")), rows=rows, prose=True)
 
 
@@ -74,7 +79,8 @@ def _section(section: Section) -> Iterator[tuple[int, str]]:
     aside = f" ({escaped(section.aside)})" if section.aside else ""
     yield 1, f"## {escaped(section.title)}{aside}"
     for part in section.parts:
-        rank = 4 if isinstance(part, Fold) else 3 if section.folded else 1
+        spare = isinstance(part, Fold) and not part.needed
+        rank = 4 if spare else 3 if section.folded else 1
         yield from ((rank, block) for block in _part(part))
 
 

@@ -72,10 +72,11 @@ class Title:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Parts behind a summary."""
+    """Parts behind a summary; `needed` ones stay in a Markdown that is short of room."""
 
     summary: str
     parts: tuple[Part, ...]
+    needed: bool = False
 
 
 Part = Said | Table | Picture | Gallery | Title | Fold

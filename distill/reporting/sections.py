@@ -11,7 +11,7 @@ from . import charts, curves, detail_tables, line_charts, split_parts, tables
 from .figures import interval, known, percent, points
 from .parts import Gallery, Part, Picture, Said, Section, Table, Title
 from .parts import pairs_table as pairs
-from .selection import left_out, main_verdict, rivals
+from .selection import best_of, left_out, main_verdict, rivals
 
 SYMBOLS = {"supported": "✓", "not supported": "✕", "not enough rows": "?", "not measurable": "–"}
 MOST_FOLDED = 12  # sections of splits; the others are in report.json
@@ -26,9 +26,10 @@ class Hero:
     symbol: str
     about: str
     answer: str
-    numbers: tuple[tuple[str, str], ...]
+    numbers: tuple[tuple[str, str, str], ...]
     sure: str
     best: str
+    elsewhere: tuple[tuple[str, str], ...]
     warning: str
     picture: Picture | None
     table: Table | None
@@ -48,6 +49,7 @@ def hero(result: Report) -> Hero:
             numbers=(),
             sure="",
             best="",
+            elsewhere=(),
             warning=note,
             picture=None,
             table=None,
@@ -60,13 +62,28 @@ def hero(result: Report) -> Hero:
         symbol=SYMBOLS[main.verdict],
         about=main.sentence,
         answer=answer,
-        numbers=tuple(main.numbers),
+        numbers=tuple((name, *_figure(value)) for name, value in main.numbers),
         sure=how_sure(main),
         best=f"The best of {others} students on {main.split}, each tested alone." * (others > 1),
+        elsewhere=tuple(_elsewhere(result, main)),
         warning=note,
         picture=Picture(svg=drawn, caption=caption) if drawn else None,
         table=tables.verdicts_table(result.verdicts) if len(result.verdicts) > 1 else None,
     )
+
+
+def _figure(value: str) -> tuple[str, str]:
+    """A number, and what stands in brackets behind it."""
+    figure, bracket, rest = value.partition(" [") if " [" in value else value.partition(" (")
+    return figure, (bracket + rest).strip()
+
+
+def _elsewhere(result: Report, main: SwapVerdict) -> Iterator[tuple[str, str]]:
+    """(symbol, words) for every other split: its best student."""
+    for note in result.splits:
+        found = best_of([v for v in result.verdicts if v.split == note.name != main.split])
+        if found:
+            yield SYMBOLS[found.verdict], f"{found.split}: {found.verdict} ({found.student})"
 
 
 def how_sure(verdict: SwapVerdict) -> str:
@@ -177,13 +194,15 @@ def _training(result: Report) -> Iterator[Section]:
     if not result.curves:
         return
     shown = result.curves[:MOST_CURVES]
-    parts: list[Part] = []
-    for number, one in enumerate(shown, 1):
-        drawn = curves.drawn(one, name=f"training-{number}", alone=False)
-        parts += [
-            Said(text=f"{one.name}: {curves.said(one)}"),
-            Picture(svg=drawn, caption=f"{one.name}, from the log in its run folder.", wide=True),
-        ]
+    parts: list[Part] = [Said(items=tuple(f"{one.name}: {curves.said(one)}" for one in shown))]
+    pictures = [
+        Picture(
+            svg=curves.drawn(one, name=f"training-{number}", alone=False),
+            caption=f"{one.name}, from the log in its run folder.",
+        )
+        for number, one in enumerate(shown, 1)
+    ]
+    parts.append(Gallery(pictures=tuple(pictures)))
     parts += _rest(left_out(shown, result.curves, "the others are in report.json"))
     yield Section(id="training", short="Training", title="How they learnt", parts=tuple(parts))
 
@@ -195,8 +214,8 @@ def _leakage(result: Report) -> Iterator[Section]:
     said = ", ".join(f"{name}: {rows:,}" for name, rows in found.found.items()) or "none"
     parts: list[Part] = [
         Said(
-            text=f"{found.looked_at:,} held-out rows were looked at. Nearly the same as a row of "
-            f"another split: {said}."
+            text=f"{found.looked_at:,} held-out rows were held against {found.against:,} rows of "
+            f"the training splits. Nearly the same as one of them: {said}."
         )
     ]
     table = detail_tables.leakage_table(found)

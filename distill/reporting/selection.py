@@ -28,8 +28,12 @@ def held(measured: Measured, by: Against) -> Correctness | None:
 
 def main_verdict(result: Report) -> SwapVerdict | None:
     """The verdict of the first screen: on the first split that has one, the best student's."""
-    first = rivals(result)
-    return min(first, key=lambda v: (ORDER.index(v.verdict), -_low(v))) if first else None
+    return best_of(rivals(result))
+
+
+def best_of(found: Sequence[SwapVerdict]) -> SwapVerdict | None:
+    """The most favourable verdict, the higher lower bound first."""
+    return min(found, key=lambda v: (ORDER.index(v.verdict), -_low(v))) if found else None
 
 
 def rivals(result: Report) -> list[SwapVerdict]:

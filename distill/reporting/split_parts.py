@@ -6,12 +6,16 @@ from collections.abc import Sequence
 
 from ..evaluation.results import Against, Confidence, Report, SplitNote, SystemResult
 from . import charts, detail_tables, line_charts, tables
-from .figures import known
-from .parts import Fold, Gallery, Part, Picture, Said, Title
+from .figures import known, probability
+from .parts import Fold, Gallery, Part, Picture, Said, Table, Title
 from .selection import against, held, leading, left_out, on
 
 MARKERS = "■ teacher, ● student, ▲ base, ◆ baseline"
 CHEAPER = {"US$": "cheaper", "s": "faster"}
+NO_PRICES = (
+    "No chart against cost: it takes the price of two systems or more "
+    "(--machine-usd-per-hour gives students one)."
+)
 MOST_COMPARED = 60  # rows of the table of differences
 MOST_SLICES = 80
 
@@ -66,6 +70,8 @@ def _price(result: Report, split: str, by: Against, name: str) -> list[Part]:
             pictures.append(Picture(svg=drawn, caption=caption.replace("cheaper", CHEAPER[unit])))
     parts: list[Part] = [Title(text="What it costs")]
     parts += [Gallery(pictures=tuple(pictures))] if pictures else []
+    if len(_spots(result, split, by, "cost")) < 2:
+        parts.append(Said(text=NO_PRICES, quiet=True))
     return [*parts, tables.cost_table(result, split)]
 
 
@@ -86,24 +92,37 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
     if not found:
         return []
     dots = [
-        charts.Dot(name=f"{c.first} − {c.second}", score=c.points, role="", band=c.detectable)
+        charts.Dot(
+            name=f"{c.first} − {c.second}",
+            score=c.points,
+            role="",
+            band=c.detectable,
+            note=f"p {probability(c.p_holm)}" if known(c.p_holm) else "",
+        )
         for c in found
     ]
     title = f"Paired differences on {split}, points"
     drawn = charts.difference_chart(dots, f"{name}-forest", title=title)
     caption = (
-        f"{title}, with 95 % intervals; hollow where the interval includes 0. "
-        "Grey: differences too small for so many rows to show."
+        f"{title}, with 95 % intervals and McNemar's p after Holm; hollow where the interval "
+        "includes 0. Grey: differences too small for so many rows to show."
     )
     shown = found[:MOST_COMPARED]
     rest = left_out(shown, found, "the others are in report.json")
     return [
         Title(text="Who is better than whom"),
         *([Picture(svg=drawn, caption=caption, wide=True)] if drawn else []),
-        tables.comparisons_table(shown, split),
+        _folded(tables.comparisons_table(shown, split)),
         *([Said(text=rest, quiet=True)] if rest else []),
         Fold(summary="In words", parts=(Said(items=tuple(c.sentence for c in shown)),)),
     ]
+
+
+def _folded(table: Table) -> Part:
+    """A long table behind a summary."""
+    if len(table.rows) <= 8:
+        return table
+    return Fold(summary=f"All {len(table.rows)} differences", parts=(table,), needed=True)
 
 
 def _slices(result: Report, split: str) -> list[Part]:

@@ -134,7 +134,7 @@ def dividend_table(found: Dividend) -> Table:
         ),
         (Cell(text="Systems"), [Cell(text=", ".join(arm.systems) or "none") for arm in arms]),
     ]
-    base = f"base {found.base}, rows {found.rows}"
+    base = f"base {found.base}, rows {found.rows[:12]}"
     return columns_table(f"Targets on {found.split}, {base}", names, columns)
 
 
