@@ -1,11 +1,12 @@
 """Data nobody here made: e-SNLI with a recorded teacher (PaLM-540B's reasoning and labels).
 
-    python -m benchmarks.esnli --data FOLDER [--seed 0 1 2] [--quick]
+    python -m benchmarks.esnli --data FOLDER [--folder KEPT] [--seed 0 1 2] [--quick]
 
 FOLDER holds esnli_palm_pool.jsonl and esnli_palm_test.jsonl, the recorded outputs published with
 google-research/distilling-step-by-step (Apache-2.0). Through the ordinary commands, 2,000 rows of
 the pool train a label and a reason_label student of the embedded base for every seed, and TF-IDF;
-1,000 rows of the test file judge them by the human gold. The last line is one JSON object:
+1,000 rows of the test file judge them by the human gold. KEPT keeps store and students; run again,
+it resumes. The table is the report's dividend of reasoning. The last line is one JSON object:
 {"rows": .., "systems": {name: {"exact": .., "low": .., "high": .., "valid": ..}}, "learnt": {name:
 true or false}, "difference": {..}, "answer": ..}; the difference is the gain of reason_label over
 label in points, the answer the report's verdict on it.
@@ -25,6 +26,7 @@ from typing import Any, Literal
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmarks.dividend_table import dividend_lines
 from understudy.chains.task import Task
 from understudy.distill.evaluation.results import Measured, Report
 from understudy.store import Score, example_id
@@ -81,8 +83,9 @@ def understudy(*arguments: str, folder: Path) -> None:
 
 def run(
     data: Path, folder: Path, *, seeds: Sequence[int], pool: int, test: int, epochs: float
-) -> dict[str, Any]:
-    """Import the labels, train, evaluate, report; the figures of the last line."""
+) -> Report:
+    """Import the labels, train, evaluate, report."""
+    folder.mkdir(parents=True, exist_ok=True)
     common = ("--task", f"{Path(__file__).resolve()}:task", "--store", "esnli.db")
     for source, split, rows in (("pool", "train", pool), ("test", "test", test)):
         recorded(data / f"esnli_palm_{source}.jsonl", folder / f"{split}.jsonl", rows)
@@ -95,7 +98,11 @@ def run(
             understudy("train", *recipe, *out, *common, folder=folder)
     understudy("evaluate", "--no-base", *common, folder=folder)
     understudy("report", *common, folder=folder)
-    report = Report.model_validate_json((folder / "report" / "report.json").read_bytes())
+    return Report.model_validate_json((folder / "report" / "report.json").read_bytes())
+
+
+def figures_of(report: Report, *, pool: int, test: int) -> dict[str, Any]:
+    """The figures of the last line."""
     found = {system.name: system.splits["test"] for system in report.systems}
     (dividend,) = report.dividends
     gain = dividend.arms[-1].gain
@@ -125,19 +132,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, help="where store and students stay")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the training")
     parser.add_argument("--quick", action="store_true", help="few rows: does it run at all")
     options = parser.parse_args()
-    sizes = (
-        {"pool": 64, "test": 32, "epochs": 1}
+    sizes: dict[str, Any] = (
+        {"pool": 64, "test": 32, "epochs": 1.0}
         if options.quick
-        else {"pool": 2000, "test": 1000, "epochs": 4}
+        else {"pool": 2000, "test": 1000, "epochs": 4.0}
     )
-    with tempfile.TemporaryDirectory() as folder:
-        figures = run(options.data, Path(folder), seeds=options.seed, **sizes)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        report = run(options.data, folder, seeds=options.seed, **sizes)
+    figures = figures_of(report, pool=sizes["pool"], test=sizes["test"])
     for name, score in figures["systems"].items():
         print(f"{name:14} {score['exact']:.3f} [{score['low']:.3f}, {score['high']:.3f}]")
-    print(figures["answer"])
+    print("", *dividend_lines(report), sep="\n")
     print(json.dumps(figures))
 
 

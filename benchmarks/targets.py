@@ -6,9 +6,9 @@
 The news task's training rows, labelled by its offline teacher, teach the embedded base four times
 with the same recipe and seed: label, reason_label, label_reason (the reasoning after the label's
 end) and multitask (predict and explain, distilling step by step). Exact is the share of sentences
-with both labels right; of several seeds, the means, and the report's verdicts on reasoning are
-printed. FOLDER keeps the store and the students; run again, it resumes. The last
-line is one JSON object: {target: {"test": .., "hard": .., "tokens_per_answer": ..,
+with both labels right, of several seeds the mean; the tables are the report's dividends of
+reasoning, in whole answers. FOLDER keeps the store and the students; run again, it resumes. The
+last line is one JSON object: {target: {"test": .., "hard": .., "tokens_per_answer": ..,
 "train_cpu_seconds": .., "learnt_tokens": ..}}.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.dividend_table import dividend_lines
 from understudy.chains.student.card import read_card
 from understudy.chains.task import TARGETS
 from understudy.distill.evaluation.results import Measured
@@ -58,8 +59,7 @@ def run(
                 students.setdefault(read_card(student).target, []).append(student)
         everybody = [student for of_target in students.values() for student in of_target]
         report = evaluate(task, store, students=everybody, splits=SPLITS)
-        for dividend in report.dividends:
-            print(dividend.sentence)
+        print(*dividend_lines(report), sep="\n")
         found = {system.name: system.splits for system in report.systems}
         return {
             target: {

@@ -259,7 +259,7 @@ def _spread(values: Sequence[float]) -> float | None:
 def _verdict(split: str, arms: Sequence[DividendArm], against: Against) -> str:
     failed = [arm.target for arm in arms if arm.learnt is False]
     if "label" in failed or len(failed) == len(arms) - 1:
-        names, verb = " and ".join(failed), "is" if len(failed) == 1 else "are"
+        names, verb = _and(failed), "is" if len(failed) == 1 else "are"
         return (
             f"On {split} there is no verdict on reasoning: {names} {verb} not learnt, that is, not "
             "shown to beat the majority class."
@@ -270,6 +270,10 @@ def _verdict(split: str, arms: Sequence[DividendArm], against: Against) -> str:
     over = f", {seeds} seeds" if seeds > 1 else ", one seed"
     unit = "right answers" if against == "gold" else "answers like the teacher's"
     return f"On {split}{over}, against learning labels alone ({unit}): {'; '.join(told)}."
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _told(arm: DividendArm) -> str:
