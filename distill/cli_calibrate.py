@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +35,10 @@ _SHOWN = 10  # points of the curve
 
 
 def calibrate_(
-    run: Annotated[Path, typer.Option(help="the student's run folder")],
+    run: Annotated[
+        str,
+        typer.Option(help="run folder, or a server's student: http://host:port/v1#name"),
+    ],
     task: TaskOption = SAMPLE_TASK,
     store: StoreOption = DEFAULT_STORE,
     agreement: Annotated[

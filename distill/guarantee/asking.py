@@ -1,4 +1,4 @@
-"""Who the student of a run folder is to the store, and its answers to a calibration's rows."""
+"""A student answers the rows of its calibration, through the one loop, as its run."""
 
 from __future__ import annotations
 
@@ -6,32 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...chains.answer import answer_chain
 from ...chains.task import Task
 from ...store.rows import Run
 from ...store.store import Store
 from ..loop import Progress, Rows, run_chain
-from ..runs import describe_run, start
+from ..runs import start
+from ..standin.student import load_student, student_chain, student_run
 
-CONCURRENCY = 64
+CONCURRENCY = 64  # rows at once: a student in this process takes them as one batch
 
 
-def student_of(task: Task, folder: Path | str) -> tuple[Run, Any]:
-    """The run that `evaluate` knows the student by, and its model, not loaded yet."""
-    from ...chains.student import ChatStudent, read_card
+def student_of(task: Task, student: Path | str) -> tuple[Run, Any]:
+    """The run that `evaluate` and a stand-in know the student by, and its model, not loaded yet.
 
-    card = read_card(Path(folder))
-    model = ChatStudent(model=str(folder))
-    facts = {"base": card.base, "rows": card.training.get("examples_sha256")}
-    run = describe_run(
-        task,
-        role="student",
-        name=card.name,
-        model=model,
-        target=card.target,
-        parameters=facts,
-    )
-    return run, model
+    `student` is a run folder, "http://host:port/v1#name" or "provider:model". Raises StudentError,
+    TaskError.
+    """
+    model = load_student(student)
+    return student_run(task, model), model
 
 
 def ask(
@@ -44,14 +36,15 @@ def ask(
     limit: int | None = None,
     progress: Callable[[str], Progress | None] | None = None,
 ) -> None:
-    """The student answers the rows of the splits that it has not answered, through the one loop."""
+    """The student answers the rows of the splits that it has not answered."""
     rows = Rows(splits=splits, limit=limit)
     try:
         if not rows.count(store, run):
             return
-        _ = model.engine  # weights that cannot be loaded are one error, not one for each row
+        if getattr(model, "card", None) is not None:
+            _ = model.engine  # weights that cannot be loaded are one error, not one for each row
         run_chain(
-            answer_chain(task, model),
+            student_chain(task, model),
             task,
             store,
             start(task, store, run),
@@ -60,4 +53,5 @@ def ask(
             progress=progress(run.name) if progress else None,
         )
     finally:
-        model.close()
+        if hasattr(model, "close"):
+            model.close()

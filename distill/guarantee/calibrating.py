@@ -72,12 +72,13 @@ def calibrate(
 ) -> Calibration:
     """Fit the calibrator on split `fitted`, test thresholds on split `bound`, and store both.
 
-    The student, a run folder, answers the rows of both that it has not answered yet; for a Run
-    whose records are in the store nobody is asked. Among the rows that it answers at the threshold
-    it agrees with the teacher in at least `agreement`, with probability `confidence` over the draw
-    of the calibration rows (`threshold.choose`); `threshold` is None, and `details["why"]` says
-    why, where these rows do not support that or the cascade would cost more than
-    `max_usd_per_1000`. `limit` is in rows of each split.
+    The student (a run folder, a server's "http://host:port/v1#name", or "provider:model") answers
+    the rows of both that it has not answered yet; for a Run whose records are in the store nobody
+    is asked. Among the rows that it answers at the threshold it agrees with the teacher in at least
+    `agreement`, with probability `confidence` over the draw of the calibration rows
+    (`threshold.choose`); `threshold` is None, and `details["why"]` says why, where these rows do
+    not support that or the cascade would cost more than `max_usd_per_1000`. `limit` is in rows of
+    each split.
 
     Raises LabellingError where the rows are missing or were used before, StudentError, StoreError.
     """
@@ -172,7 +173,8 @@ def _answered(
         return student, None
     run, model = student_of(task, student)
     ask(task, store, run, model, splits=splits, limit=limit, progress=progress)
-    return run, model.card.training.get("rows_sha256")
+    card = getattr(model, "card", None)
+    return run, card.training.get("rows_sha256") if card is not None else None
 
 
 def _evidence(

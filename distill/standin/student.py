@@ -35,10 +35,14 @@ class SwapError(LabellingError):
 
 @dataclass(frozen=True)
 class Answered:
-    """What a student said, or how it failed; `said` is its last message where it is a model."""
+    """What a student said, or how it failed; `said` is its last message where it is a model.
+
+    `score` says how sure it is: the least of its confidences, calibrated where it can be.
+    """
 
     thought: Thought | None = None
     error: Exception | None = None
+    score: float | None = None
     seconds: float = 0.0
     raw: str | None = None
     usage: Usage | None = None
@@ -56,13 +60,13 @@ class Student:
     """
 
     def __init__(self, app: AppChain, given: Any, *, reasoning: str | None = None) -> None:
-        model = _loaded(given) if isinstance(given, str | Path) else given
+        model = load_student(given) if isinstance(given, str | Path) else given
         self.app, self.given, self.reasoning = app, str(given), reasoning
         self.own = not isinstance(model, BaseChatModel)  # it takes the app's input as it is
-        self.chain: Runnable[Any, Any] = model if self.own else _chain(app.task, model)
+        self.chain: Runnable[Any, Any] = model if self.own else student_chain(app.task, model)
         if not isinstance(self.chain, Runnable):
             raise SwapError(f"a {type(given).__name__} is no student; give a chain or a run folder")
-        self.run = _run(app.task, model)
+        self.run = student_run(app.task, model)
         if not isinstance(given, str | Path):
             self.given = self.run.name
         self.reasoning = _reasoning(app, model, reasoning)
@@ -160,13 +164,14 @@ class Student:
         self._failures = 0
         if thought.confidence is None and hearing.confidence is not None:
             thought = replace(thought, confidence=dict(hearing.confidence))
-        return Answered(thought=thought, **facts)
+        score = min(thought.confidence.values()) if thought.confidence else None
+        return Answered(thought=thought, score=score, **facts)
 
 
 _RESTING = Answered(error=SwapError(f"the student failed too often and rests for {REST:.0f} s"))
 
 
-def _loaded(given: str | Path) -> BaseChatModel:
+def load_student(given: str | Path) -> BaseChatModel:
     """The chat model that a word names. Raises StudentError, TaskError."""
     from ...chains.student import ChatStudent, read_card
 
@@ -180,7 +185,7 @@ def _loaded(given: str | Path) -> BaseChatModel:
     return ChatStudent(model=text)
 
 
-def _chain(task: Task, model: BaseChatModel) -> Runnable[Any, Thought]:
+def student_chain(task: Task, model: BaseChatModel) -> Runnable[Any, Thought]:
     """The task's inputs in, a Thought out; who is served somewhere else knows its own schema."""
     elsewhere = getattr(model, "base_url", None) is not None and hasattr(model, "card")
     if not elsewhere or getattr(model, "card", None) is not None:
@@ -195,7 +200,7 @@ def _chain(task: Task, model: BaseChatModel) -> Runnable[Any, Thought]:
     return task.student_prompt | model | RunnableLambda(read, name="thought")
 
 
-def _run(task: Task, model: Any) -> Run:
+def student_run(task: Task, model: Any) -> Run:
     """Whose records its answers become: for a run folder the very run that `evaluate` makes."""
     card = getattr(model, "card", None)
     if card is not None:
