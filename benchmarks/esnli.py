@@ -26,7 +26,6 @@ from typing import Any, Literal
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmarks.dividend_table import dividend_lines
 from understudy.chains.task import Task
 from understudy.distill.evaluation.results import Measured, Report
 from understudy.store import Score, example_id
@@ -128,6 +127,9 @@ def _figures(found: Measured) -> dict[str, float | None]:
 
 def main() -> None:
     """Parse, run, print."""
+    # Here, because the commands load this file as their task, from another folder.
+    from benchmarks.dividend_table import dividend_lines
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
