@@ -330,3 +330,32 @@ def test_a_store_without_the_teachers_answers_and_a_wrong_share_are_said(store):
     lonely = describe_run(task, role="student", name="v2", model="other", target="label")
     with pytest.raises(LabellingError, match="both answered"):
         calibrate(task, store, store.start_run(lonely))
+
+
+def test_the_student_of_a_run_folder_answers_both_splits_once(store, tiny_task, tiny_student):
+    teacher = describe_run(tiny_task, role="teacher", name="teacher", model="big", target="label")
+    store.start_run(teacher)
+    for split in ("train", "validation", "calibration"):
+        for number in range(6):
+            inputs = {"sentence": f"{split} {number}"}
+            example = Example(
+                id=example_id(inputs), task=tiny_task.name, split=split, inputs=inputs
+            )
+            store.add_examples([example])
+            said = {"mood": "Medo", "urgent": bool(number % 2)}
+            store.add_record(Record(run=teacher.id, example=example.id, answer=said, created=NOW))
+    asked: list[int] = []
+    for _ in range(2):
+        found = calibrate(
+            tiny_task,
+            store,
+            tiny_student,
+            agreement=0.9,
+            progress=lambda name: lambda done, total, record: asked.append(done),
+        )
+    assert len(asked) == 12
+    assert found.calibrator["rows"] == 6
+    assert found.calibrator["paths"] == ["mood", "urgent"]
+    assert found.threshold is None
+    assert "6 calibration rows do not show" in found.details["why"]
+    assert found.details["unknown"] == ["which rows taught the student"]
