@@ -20,6 +20,7 @@ from understudy.chains.student.card import StudentError
 from understudy.chains.student.grammar import Compiler
 from understudy.chains.student.row import Request, Row, token_limit
 from understudy.chains.student.schema import closed, label_paths, longest_way_out
+from understudy.chains.student.structured import check_enforceable
 from understudy.chains.student.weights import load_tokenizer
 
 
@@ -253,6 +254,31 @@ def test_a_schema_that_cannot_be_enforced_is_one_line(compiler: Compiler) -> Non
     with pytest.raises(StudentError, match="cannot be enforced") as caught:
         compiler.compile({"type": "object", "properties": {"a": {"$ref": "http://x/y"}}})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"enum": ["\ud83d", "b"]},
+        {"type": "string", "pattern": "\ud83d"},
+        {"type": "object", "properties": {"\ud83d": {"type": "null"}}},
+        {"enum": [{1, 2}]},
+        {"enum": 5},
+        {"type": 5},
+        {"type": "object", "properties": [1]},
+        {"type": "array", "items": 5},
+        {"anyOf": [5]},
+        {"$ref": 5},
+        {"type": "string", "minLength": "x"},
+    ],
+    ids=repr,
+)
+def test_a_malformed_schema_is_one_line(compiler: Compiler, shape: dict[str, Any]) -> None:
+    schema = {"title": "Odd", "type": "object", "properties": {"a": shape}, "required": ["a"]}
+    for ask in (compiler.compile, lambda schema: check_enforceable(schema, "Odd")):
+        with pytest.raises(StudentError) as caught:
+            ask(schema)
+        assert "\n" not in str(caught.value)
 
 
 def test_equal_schemas_share_one_grammar_and_order_matters(compiler: Compiler) -> None:

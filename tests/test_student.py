@@ -228,6 +228,7 @@ def test_what_a_student_cannot_do_is_refused(student: ChatStudent) -> None:
 def test_what_makes_no_sense_is_refused_in_a_line(student: ChatStudent) -> None:
     asked: list[tuple[str, Any, dict[str, Any]]] = [
         ("there is no message to answer", [], {}),
+        (r"half a character \(U\+D83D\)", "oi \ud83d", {}),
         ("max_tokens '9' is no whole number", "oi", {"max_tokens": "9"}),
         ("max_tokens -1 is no whole number", "oi", {"max_tokens": -1}),
         ("temperature 'hot' is no number", "oi", {"temperature": "hot"}),
@@ -260,6 +261,19 @@ def test_what_makes_no_sense_is_refused_in_a_line(student: ChatStudent) -> None:
     for tools in (None, 5, "add", [None], [int], [{"a": 1}]):
         with pytest.raises(StudentError):
             student.bind_tools(tools)  # type: ignore[arg-type]
+
+
+def test_a_run_that_is_not_there_is_told_at_once_beside_others_that_are(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied.parent / "runs"
+    folder.mkdir()
+    copied.rename(folder / "news")
+    monkeypatch.chdir(folder.parent)
+
+    with pytest.raises(StudentError, match="runs/nows: there is no such folder"):
+        ChatStudent(model="runs/nows").invoke("oi")
+    assert ChatStudent(model="runs/news").card is not None
 
 
 def test_one_stop_string_is_one_and_not_its_letters(tiny_base: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from .card import StudentError
 from .labels import Labels
 from .plans import searched, shortened
-from .schema import canonical, closed, dated, longest_way_out, room
+from .schema import canonical, closed, dated, longest_way_out, read_as_schema, room
 from .sound import check_size, enforceable
 
 _LONGEST_PLAN = 4096
@@ -71,7 +71,8 @@ class Compiler:
                 del self._grammars[next(iter(self._grammars))]
         if found is None:
             try:
-                compiling.set_result(self._compiled(closed(schema)))
+                with read_as_schema():
+                    compiling.set_result(self._compiled(closed(schema)))
             except BaseException as error:  # whoever waits for it is told, too
                 with self._lock:
                     self._grammars.pop(key, None)
@@ -206,7 +207,8 @@ def json_grammar(schema: Mapping[str, Any]) -> str:
 
 def _key(schema: Mapping[str, Any]) -> bytes:
     """What tells schemas apart; as text many of them would fill the memory."""
-    return hashlib.sha256(canonical(schema).encode(errors="surrogatepass")).digest()
+    with read_as_schema():
+        return hashlib.sha256(canonical(schema).encode()).digest()
 
 
 def _unenforceable(told: str) -> StudentError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -67,7 +67,8 @@ def prompt_text(
 def merged_messages(messages: Sequence[BaseMessage], *, prefix: str = "") -> list[dict[str, str]]:
     """The messages as a chat template's, `prefix` before the first that the user says.
 
-    Neighbouring messages of one role become one: many templates refuse them otherwise.
+    Neighbouring messages of one role become one: many templates refuse them otherwise. Raises
+    StudentError for messages that hold more than text.
     """
     merged: list[dict[str, str]] = []
     for message in messages:
@@ -79,7 +80,20 @@ def merged_messages(messages: Sequence[BaseMessage], *, prefix: str = "") -> lis
     if prefix and merged:
         first = next((said for said in merged if said["role"] == "user"), merged[0])
         first["content"] = prefix + first["content"]
+    _check_text(merged)
     return merged
+
+
+def _check_text(merged: Sequence[Mapping[str, str]]) -> None:
+    """Raise StudentError for what no tokenizer reads: data that were cut in two may hold it."""
+    for said in merged:
+        try:
+            said["content"].encode()
+        except UnicodeEncodeError as error:
+            half = f"U+{ord(said['content'][error.start]):04X}"
+            raise StudentError(
+                f"a message holds half a character ({half}); mend the text where it is read"
+            ) from error
 
 
 def rendered(tokenizer: Any, merged: list[dict[str, str]], **variables: Any) -> str:

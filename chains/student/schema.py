@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .card import StudentError
@@ -33,6 +34,16 @@ _NUMBER = 40  # bytes that finish a number within any bounds people set
 _ESCAPE = 12  # bytes that finish a character that is half written
 _UNBOUNDED_TEXT = 512
 _UNBOUNDED_LIST = 16
+
+
+@contextlib.contextmanager
+def read_as_schema() -> Iterator[None]:
+    """What is malformed in a schema, and hence met in the middle of it, as StudentError."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        told = " ".join(str(error).split())[:120]
+        raise StudentError(f"this answer schema is malformed: {told}") from error
 
 
 def closed(schema: Mapping[str, Any]) -> Shape:

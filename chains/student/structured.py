@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from .asked import response_schema
 from .card import StudentError
 from .grammar import json_grammar
-from .schema import closed, expanded
+from .schema import canonical, closed, expanded, read_as_schema
 from .tools import openai_tools, parameters, tool_name, whole_schema
 
 TRACED = "ls_structured_output_format"  # an option that LangChain takes out before a call
@@ -29,7 +30,8 @@ def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
     def problem(shape: Mapping[str, Any]) -> str:
         definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
         try:
-            grammar = json_grammar(closed({**definitions, **shape}))
+            with read_as_schema():
+                grammar = json_grammar(closed({**definitions, **shape}))
         except StudentError as error:
             return str(error)
         _, told = LLMatcher.validate_grammar_with_warnings(grammar)
@@ -42,8 +44,12 @@ def check_enforceable(schema: Mapping[str, Any], what: str) -> None:
                 return blame(inner, f"{path}.{name}" if path else name)
         return path
 
+    with read_as_schema():
+        canonical(schema).encode()
     if reason := problem(schema):
-        field = blame(expanded(schema), "")
+        field = ""
+        with contextlib.suppress(StudentError), read_as_schema():
+            field = blame(expanded(schema), "")
         where = f"the field {field}" if field else "the schema"
         raise StudentError(
             f"{what}: {where} cannot be enforced: {_told(reason)}; write it in another way"

@@ -270,8 +270,10 @@ def _ready(model: Any) -> Any:
 
 
 def _is_path(base: str) -> bool:
+    """Whether it is a place on this disk: also a run that is not there, beside others that are."""
     looks = base.startswith((".", "~", "/")) or base.count("/") > 1 or "\\" in base
-    return looks or Path(base).expanduser().exists()
+    path = Path(base).expanduser()
+    return looks or path.exists() or ("/" in base and any(path.parent.glob(f"*/{CARD_FILE}")))
 
 
 @functools.lru_cache(maxsize=64)
