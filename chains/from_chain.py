@@ -148,10 +148,10 @@ def app_chain(
     """
     parts = take_apart(chain, schema=schema if task is None else task.schema)
     plain = None if rendered or parts.prompt is None else _plain(parts.prompt)
-    if task is not None:
-        _check(task, plain)
-        return AppChain(task, parts, plain is None)
     answer = class_of_schema(parts.schema)
+    if task is not None:
+        _check(task, plain, answer)
+        return AppChain(task, parts, plain is None)
     if plain is None:
         plain_prompt = ChatPromptTemplate.from_messages([("human", f"{{{MESSAGES}}}")])
         facts.setdefault("student_prompt", plain_prompt)
@@ -175,7 +175,14 @@ def _data(output: Any) -> Any:
     raise TaskError(f"the chain answered a {type(output).__name__}, no instance of its schema")
 
 
-def _check(task: Task, plain: ChatPromptTemplate | None) -> None:
+def _check(task: Task, plain: ChatPromptTemplate | None, answer: type[BaseModel]) -> None:
+    if set(answer.model_fields) - {task.reasoning} != set(task.schema.model_fields) - {
+        task.reasoning
+    }:
+        raise TaskError(
+            f"task {task.name} answers with {', '.join(task.schema.model_fields)}, the chain with "
+            f"{', '.join(answer.model_fields)}; give the task of this chain"
+        )
     found = {MESSAGES} if plain is None else set(plain.input_variables)
     if set(task.inputs) != found:
         raise TaskError(

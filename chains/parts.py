@@ -72,7 +72,7 @@ def take_apart(chain: Any, *, schema: Any = None) -> ChainParts:
             f"swap(...) | {_name(rest[0])}"
         )
     traced = (options.get(_TRACED) or {}).get("schema")
-    found = schema if schema is not None else _schema(parser, traced)
+    found = _schema(parser, traced, schema)
     return ChainParts(prompt, model, found, raw, _is_data(parser, found))
 
 
@@ -130,12 +130,12 @@ def _assigned(step: RunnableWithFallbacks[Any, Any]) -> Any:
     raise TaskError(f"{_name(step)} reads the raw reply in a way of its own; leave include_raw out")
 
 
-def _schema(parser: Any, traced: Any) -> Any:
-    """What the answer is an instance of, as the parser knows it, else as the model was told."""
+def _schema(parser: Any, traced: Any, given: Any) -> Any:
+    """What the answer is: as the parser knows it, else as the model was told, else as given."""
     known = isinstance(parser, RunnableLambda | BaseOutputParser)
     if parser is not None and not known:
         raise TaskError(f"{_name(parser)} reads the answer; a task sees through parsers only")
-    told = _of_parser(parser) or traced
+    told = _of_parser(parser) or traced or given
     if told is None:
         what = f"{_name(parser)} names no schema" if parser is not None else "no parser follows"
         raise TaskError(f"{what}, so what the answer must be is not known; give schema=, or a task")

@@ -314,8 +314,19 @@ def test_what_it_cannot_see_through_is_named(chain: Any, named: str) -> None:
 
 
 def test_a_task_of_another_chain_is_refused() -> None:
-    with pytest.raises(TaskError, match="asks for f1, f2, f3, the chain for author, text"):
+    with pytest.raises(TaskError, match=r"answers with .* the chain with rationale, mood"):
         app_chain(PROMPT | STRUCTURED, task=news)
+    of_this = app_chain(PROMPT | STRUCTURED).task
+    with pytest.raises(TaskError, match="asks for author, text, the chain for other"):
+        app_chain(ChatPromptTemplate.from_messages(["{other}"]) | STRUCTURED, task=of_this)
+
+
+def test_an_apps_own_class_is_answered_in_whatever_class_the_task_has() -> None:
+    by_hand = app_chain(PROMPT | STRUCTURED).task
+    app = app_chain(PROMPT | NewsTeacher().with_structured_output(OldVerdict), task=by_hand)
+    assert isinstance(app.thought(OldVerdict(**SAID)).answer, Verdict)  # type: ignore[arg-type]
+    back = app.output(by_hand.thought(SAID), reasoning=None, said=None)
+    assert type(back) is OldVerdict
 
 
 def test_one_variable_may_come_bare_and_what_lacks_is_said() -> None:

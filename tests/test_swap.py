@@ -14,8 +14,9 @@ from typing import Any, TypedDict
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import JsonOutputParser
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 
 from tests.swap_samples import (
@@ -212,6 +213,35 @@ def test_types_names_and_bound_options_are_those_of_the_chain(tmp_path: Path) ->
     assert chain.bind(stop=["x"]).invoke({"text": "fine"}).mood == "good"
 
 
+def test_an_agents_tool_may_be_a_stand_in(tmp_path: Path) -> None:
+    from langchain.agents import create_agent
+    from langchain_core.tools import tool
+
+    chain = stood(tmp_path / "u.db")
+
+    @tool
+    def judge(text: str) -> str:
+        """Judge a text."""
+        return str(chain.invoke({"text": text}).mood)
+
+    class Asking(Scripted):
+        """Calls the tool once, then says what came back."""
+
+        def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(messages[-1], ToolMessage):
+                message = AIMessage(f"it is {messages[-1].text}")
+            else:
+                call: Any = {"name": "judge", "args": {"text": messages[-1].text}, "id": "1"}
+                message = AIMessage("", tool_calls=[call])
+            return ChatResult(generations=[ChatGeneration(message=message)])
+
+    agent: Any = create_agent(Asking(), tools=[judge])
+    said = agent.invoke({"messages": [("human", "well done")]})["messages"][-1].text
+    assert said == f"it is {mood_of('well done')}"
+    assert chain.flush()
+    assert rows(tmp_path / "u.db", "select inputs from examples") == [('{"text":"well done"}',)]
+
+
 def test_a_call_is_remembered_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     store = tmp_path / "u.db"
     chain = stood(store)
@@ -270,7 +300,7 @@ def test_a_stream_that_is_left_is_no_answer(tmp_path: Path) -> None:
     assert chain.counts["recorded"] == 1
 
 
-@pytest.mark.parametrize("trouble", ["locked", "no folder", "no database", "read-only", "full"])
+@pytest.mark.parametrize("trouble", ["locked", "no folder", "no database", "a folder", "full"])
 def test_the_app_goes_on_whatever_the_store_does(
     tmp_path: Path, trouble: str, caplog: pytest.LogCaptureFixture, monkeypatch: Any
 ) -> None:
@@ -280,12 +310,8 @@ def test_the_app_goes_on_whatever_the_store_does(
         store = tmp_path / "gone" / "u.db"
     elif trouble == "no database":
         store.write_text("this is no database" * 100)
-    elif trouble == "read-only":
-        Store(store).close()
-        store.chmod(0o400)
-        monkeypatch.setattr(os, "access", lambda *_, **__: False)
-        if os.geteuid() == 0:
-            pytest.skip("root writes where it likes")
+    elif trouble == "a folder":
+        store.mkdir()
     elif trouble == "full":
         Store(store).close()
         holder = sqlite3.connect(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import logging
 import threading
 import time
@@ -97,7 +98,7 @@ class Desk:
     def taught(self, asked: Any, seen: Seen, *, shadow: bool) -> None:
         """The teacher has answered, or failed; in the shadow the student is asked too."""
         if shadow and self.student is not None and not self.student.rests:
-            if self._shadows.put(Shown(asked, seen)):
+            if self._shadows.put(Shown(_kept(asked), seen)):
                 return
             self.count("shed")
         self.recorder.record(seen)
@@ -106,7 +107,7 @@ class Desk:
         """The student has answered alone; of some the teacher is asked to check."""
         self.count("answered_by_student")
         if self.check and chosen({**seen.inputs, "": _SALT}, self.check):
-            if self._checks.put(Shown(asked, seen)):
+            if self._checks.put(Shown(_kept(asked), seen)):
                 return
             self.count("shed")
         self.recorder.record(seen)
@@ -170,6 +171,7 @@ class Desk:
             self.fail("the student failed", answered.error, "student_failed")
         return replace(
             seen,
+            confidence=answered.score,
             student=answered.thought,
             student_error=answered.error,
             student_raw=answered.raw,
@@ -185,6 +187,11 @@ class Desk:
             return self.app.thought(output), None
         except Exception as error:  # noqa: BLE001 - the app may make of it what it likes
             return None, error
+
+
+def _kept(asked: Any) -> Any:
+    """The app's input for later: the app may go on to fill its own dict or list."""
+    return copy.copy(asked) if type(asked) in (dict, list) else asked
 
 
 def heard(hearing: Hearing) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -29,7 +30,7 @@ class StudentFirst:
         start, inputs = time.perf_counter(), self.desk.inputs(input)
         answered = None
         if inputs is not None:
-            answered = self._student.ask((input, inputs), config)
+            answered = scored(standing, self._student.ask((input, inputs), config))
             output = self._accepted(standing, (input, inputs), answered, start)
             if output is not _NO_ANSWER:
                 return output
@@ -45,7 +46,7 @@ class StudentFirst:
         start, inputs = time.perf_counter(), self.desk.inputs(input)
         answered = None
         if inputs is not None:
-            answered = await self._student.aask((input, inputs), config)
+            answered = scored(standing, await self._student.aask((input, inputs), config))
             output = self._accepted(standing, (input, inputs), answered, start)
             if output is not _NO_ANSWER:
                 return output
@@ -115,7 +116,7 @@ class StudentFirst:
         outputs: list[Any] = []
         left, calls, following = [], [], iter(answers)
         for place, row in enumerate(rows):
-            answered = None if row is None else next(following)
+            answered = None if row is None else scored(standing, next(following))
             accepted = row and answered and self._accepted(standing, row, answered, start)
             outputs.append(accepted)
             if accepted is None or accepted is _NO_ANSWER:
@@ -129,11 +130,9 @@ class StudentFirst:
         thought = answered.thought
         if thought is None:
             return _NO_ANSWER
-        score = min(thought.confidence.values()) if thought.confidence else None
         try:
             if standing.mode == "cascade":
                 assert standing.calibration is not None
-                score = confidence_score(thought.confidence, standing.calibration.calibrator)
                 if not accepts(standing.calibration, thought.confidence):
                     self.desk.count("escalated")
                     return _NO_ANSWER
@@ -144,7 +143,6 @@ class StudentFirst:
         seen = Seen(
             inputs=asked[1],
             answered_by="student",
-            confidence=score,
             seconds=time.perf_counter() - start,
         )
         self.desk.stood_in(asked[0], self.desk.with_student(seen, answered))
@@ -154,3 +152,15 @@ class StudentFirst:
     def _student(self) -> Student:
         assert self.desk.student is not None
         return self.desk.student
+
+
+def scored(standing: Standing, answered: Answered) -> Answered:
+    """The answer with its calibrated score, where there is a calibration."""
+    if standing.calibration is None or answered.thought is None:
+        return answered
+    calibrator = standing.calibration.calibrator
+    try:
+        score = confidence_score(answered.thought.confidence, calibrator)
+    except (KeyError, TypeError, ValueError):  # a calibrator of another version
+        return answered
+    return replace(answered, score=score)
