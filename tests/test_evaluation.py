@@ -257,6 +257,30 @@ def test_the_report_does_not_depend_on_the_order_of_sets(taught):
     assert len(told) == 1
 
 
+def test_without_a_teacher_students_are_still_held_against_gold():
+    with Store(":memory:") as store:
+        store.add_examples(news_examples("test", 20))
+        assert compare(news, store).systems == []
+        student(store, "label", "some", "m1")
+        report = compare(news, store)
+    assert (report.reference, report.verdicts, report.ceiling) == (None, [], None)
+    assert right(report.systems[0], "test").exact.value == 1.0
+    assert report.systems[0].splits["test"].teacher is None
+    assert "it takes a student and the teacher" in report.answer
+
+
+def test_a_teacher_that_answered_no_held_out_row_is_no_reference_but_has_taught():
+    with Store(":memory:") as store:
+        for split, count in (("train", 12), ("test", 12)):
+            store.add_examples(news_examples(split, count))
+        label(news, teacher, store, split="train")
+        student(store, "label", "some", "m1")
+        report = compare(news, store)
+        evaluate(news, store)
+    assert [system.name for system in report.systems] == ["label"]
+    assert (report.reference, report.verdicts) == (None, [])
+
+
 def test_a_support_run_is_no_system(taught):
     run = student(taught, "reason_label", "some", "m1")
     student(taught, "reason_label", "some", "m1", name="from rationales", rationale_of=run.id)

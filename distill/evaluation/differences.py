@@ -124,18 +124,20 @@ def _sentence(found: Comparison, p_holm: float | None) -> str:
         f"{points.value:+.1f} points (95 % interval {points.low:+.1f} to {points.high:+.1f}, "
         f"p {said_p(p_holm)} after Holm)"
     )
+    seen = (
+        "no difference would show on so few rows"
+        if found.detectable is None
+        else f"so many rows show {found.detectable:.1f} points or more"
+    )
     if p_holm is None or p_holm >= 0.05:
-        seen = (
-            "no number of differing rows here would show one"
-            if found.detectable is None
-            else f"this many rows show one of {found.detectable:.1f} points or more"
-        )
         return (
             f"On {found.split}, no difference between {found.first} and {found.second} is shown "
             f"{held}: {figures}; {seen}."
         )
     word = "better" if (points.value or 0) > 0 else "worse"
-    return f"On {found.split}, {found.first} is {word} than {found.second} {held}: {figures}."
+    return (
+        f"On {found.split}, {found.first} is {word} than {found.second} {held}: {figures}; {seen}."
+    )
 
 
 def said_p(p: float | None) -> str:

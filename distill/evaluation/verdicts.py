@@ -184,7 +184,7 @@ def _sentence(
         )
     if word == "supported":
         return f"{start} is supported: {seen}."
-    lost = " It has not learnt the task: it does not beat the majority class."
+    lost = " It has not learnt the task: it is not shown to beat the majority class."
     tail = lost if learnt is False else ""
     if word == "not enough rows":
         more = f"; about {test.rows_needed:,} rows would do" if test.rows_needed else ""
