@@ -198,6 +198,27 @@ def test_a_stand_in_falls_back_to_its_teacher_when_the_bound_breaks(store, caplo
     assert watch.seen == 0
 
 
+def test_in_shadow_mode_all_calls_are_compared_and_raw_confidence_says_nothing(store):
+    shadow = StandIn(
+        name="app", task="t", mode="shadow", agreement=0.9, student="runs/student", changed=NOW
+    )
+    save_stand_in(store, shadow)
+    draw, watch = random.Random(8), Watch(store)
+
+    def shadowed(**changed: Any) -> Call:
+        facts = drawn(draw, **changed)
+        agreed = draw.random() < facts["confidence"] - changed.get("less", 0.0)
+        told = {"answered_by": "teacher", "escalated": False, "sampled": False}
+        return call({**facts, **told, "agreed": agreed, "confidence": 0.5})
+
+    add_calls(store, [shadowed() for _ in range(1500)])
+    assert watch.look() == []
+    add_calls(store, [shadowed(less=0.1) for _ in range(1000)])
+    assert {alarm.kind for alarm in watch.look()} == {"agreement"}
+    now = stand_in(store, "app")
+    assert now == shadow  # the teacher answers already
+
+
 def test_without_a_calibration_the_first_calls_say_what_is_usual(store):
     save_stand_in(store, StandIn(name="app", task="t", mode="record", changed=NOW))
     draw = random.Random(4)

@@ -54,9 +54,9 @@ class Alarm:
 class Drift:
     """Sees calls in their order, and raises each alarm once.
 
-    `reference` is `reference_of(...)`; `agreement` what was asked for, None where no cascade is
-    watched. Within `week` calls, of whose answered ones the share `sampling` is checked, all alarms
-    together are false with probability at most `false_alarms`.
+    `reference` is `reference_of(...)`, or `undivided` of it where there is no cascade; `agreement`
+    what was asked for, None likewise. Within `week` calls, of whose answered ones the share
+    `sampling` is checked, all alarms together are false with probability at most `false_alarms`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Drift:
             name: _levels(reference, name, week, often[kind])
             for name, kind in (("lengths", "length"), ("scores", "confidence"))
         }
-        self.agreeing = self._agreeing() if agreement is not None else {}
+        self.agreeing = self._agreeing()
         self.raised: set[str] = set()
 
     def see(self, call: Call) -> list[Alarm]:
@@ -87,7 +87,7 @@ class Drift:
             *self._level("length", "lengths", call.length),
             *self._level("confidence", "scores", call.confidence),
         ]
-        if call.agreed is not None and call.confidence is not None:
+        if call.agreed is not None:
             found += self._agreement(call)
         new = [alarm for alarm in found if alarm.what.split(" (")[0] not in self.raised]
         self.raised |= {alarm.what.split(" (")[0] for alarm in new}
@@ -114,7 +114,6 @@ class Drift:
                 yield self._alarm(kind, what)
 
     def _agreeing(self) -> dict[str, Cusum]:
-        assert self.agreement is not None
         (agreed, answered), (passed, escalated) = (
             self.reference["answered"],
             self.reference["escalated"],
@@ -122,12 +121,16 @@ class Drift:
         share = answered / max(1, answered + escalated)
         checked = max(10, round(self.week * share * self.sampling))
         often = {name: part * self.false_alarms for name, part in _SHARES.items()}
-        found = {
-            "bound": Cusum(
-                1.0 - self.agreement, 1.0, step=STEP, horizon=checked, often=often["bound"],
+        found: dict[str, Cusum] = {}
+        if self.agreement is not None:
+            found["bound"] = Cusum(
+                1.0 - self.agreement,
+                1.0,
+                step=STEP,
+                horizon=checked,
+                often=often["bound"],
                 exact=True,
             )
-        }  # fmt: skip
         if answered:
             found["answered"] = Cusum(
                 answered - agreed, answered, step=STEP, horizon=checked, often=often["answered"]

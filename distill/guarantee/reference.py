@@ -60,6 +60,13 @@ def summary(
     }
 
 
+def undivided(reference: Mapping[str, Any]) -> dict[str, Any]:
+    """The reference of a stand-in that answers all calls or none: there is no threshold, and what
+    its calls tell of confidence is not calibrated."""
+    both = [sum(side) for side in zip(reference["answered"], reference["escalated"], strict=True)]
+    return {**reference, "scores": [], "answered": both, "escalated": [0, 0]}
+
+
 def value_key(value: object) -> str:
     """A label's value as JSON text."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

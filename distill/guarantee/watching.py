@@ -13,7 +13,7 @@ from ...store.store import Store
 from ..limits import LabellingError
 from ..runs import now
 from .drift import Alarm, Drift
-from .reference import summary
+from .reference import summary, undivided
 from .sequence import LiveAgreement
 
 FIRST = 1000  # calls that say what is usual where no calibration does
@@ -71,10 +71,16 @@ class Watch:
         self.live, self.seen = LiveAgreement(), 0
         self.first: list[Call] = []
         self.drift: Drift | None = None
-        found = calibration_of(self.store, row) if row.mode in ("cascade", "shadow") else None
-        if found is not None and found.details.get("reference"):
-            asked = found.agreement if found.threshold is not None else None
-            self.drift = Drift(found.details["reference"], agreement=asked, **self._options())
+        found = calibration_of(self.store, row) if row.mode != "record" else None
+        if found is None or not found.details.get("reference"):
+            return
+        usual, options = found.details["reference"], self._options()
+        if row.mode == "cascade":
+            self.drift = Drift(usual, agreement=found.agreement, **options)
+        else:
+            checked = 1.0 if row.mode == "shadow" else options["sampling"]
+            options["sampling"] = checked
+            self.drift = Drift(undivided(usual), agreement=None, **options)
 
     def _options(self) -> dict[str, Any]:
         return dict(self.options)
