@@ -202,6 +202,15 @@ def test_a_chat_model_is_a_baseline_under_a_name_of_its_own(tiny_task):
     ]
 
 
+def test_a_chat_student_that_somebody_built_is_a_student(tiny_task, tiny_student):
+    from understudy.chains.student import ChatStudent
+
+    with tiny_store(tiny_task, test=2) as store:
+        report = evaluate(tiny_task, store, systems={"mine": ChatStudent(model=str(tiny_student))})
+        (found,) = [system for system in report.systems if system.name == "mine"]
+        assert (found.role, found.splits["test"].errors) == ("student", 0)
+
+
 def test_a_system_in_a_file_is_a_chat_model_or_a_runnable(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(

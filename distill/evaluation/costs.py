@@ -16,9 +16,11 @@ from .answered import Answering, Marks, Sheet
 from .results import BreakEven, Effort
 
 PEAK = "peak_memory_mb"  # in the details of a local model's records
-# Rows that are in work at once: a student's (systems.evaluate), a teacher's (label's default), a
-# baseline's. Where a run is too short for its time stamps, throughput follows from Little's law.
-AT_ONCE = {"student": 64, "base": 64, "teacher": 8, "baseline": 1}
+# Rows that are in work at once: a local model's (systems.evaluate), another's (the default). Where
+# a run is too short for its time stamps, throughput follows from Little's law.
+AT_ONCE = {"student": 64, "base": 64}
+OTHERS = 8
+ONE_BY_ONE = ("majority", "tfidf", "notebook")
 LONG = 10.0  # seconds of a run from which on its time stamps, whole seconds, say how fast it was
 IDLE = 0.5  # the share of the time that a machine is assumed to be at work, at worst
 
@@ -82,7 +84,8 @@ def rows_per_second(store: Store, run: Run) -> float | None:
     busy = _busy([(_epoch(tick["created"]), tick["longest"] or 0.0) for tick in ticks])
     if busy < LONG:
         total = sum(tick["total"] or 0.0 for tick in ticks)
-        busy = total / min(rows, AT_ONCE[run.role] if run.strategy != "notebook" else 1)
+        alone = run.role == "baseline" and run.name in ONE_BY_ONE
+        busy = total / min(rows, 1 if alone else AT_ONCE.get(run.role, OTHERS))
     return rows / busy if busy > 0 else None
 
 
@@ -203,17 +206,28 @@ def break_evens(
     if not price.value and machine_usd_per_hour is None:
         return []
     labels = label_costs(store, teaching)[1] if teaching is not None else None
-    return [
-        break_even(
+    found_even = []
+    for one in found:
+        if one.run.role != "student" or sheet.split not in one.sheets:
+            continue
+        even = break_even(
             one.name,
             teacher=price,
             machine=machine_usd(speeds.get(one.run.id), machine_usd_per_hour),
             training=training_of(store, one.run, machine_usd_per_hour).get("usd"),
             labels=labels,
         )
-        for one in found
-        if one.run.role == "student" and sheet.split in one.sheets
-    ]
+        prompts = _prompts(one.sheets[sheet.split], marks)
+        found_even.append(even.model_copy(update={"sentence": even.sentence + prompts}))
+    return found_even
+
+
+def _prompts(student: Marks, teacher: Marks) -> str:
+    """What the student's short prompt saves."""
+    mine, theirs = (_mean(marks.input_tokens[marks.asked]) for marks in (student, teacher))
+    if mine is None or theirs is None:
+        return ""
+    return f" It reads {mine:,.0f} tokens a row, the teacher {theirs:,.0f}."
 
 
 def _no_range(student: str, why: str) -> BreakEven:

@@ -33,6 +33,7 @@ from ..runs import describe_run, teacher_run
 from ..selection import drawn
 from ..teaching import NAMES
 from .asked import Asker, as_thoughts
+from .costs import AT_ONCE
 
 System: TypeAlias = "str | BaseChatModel | Runnable[Any, Any]"
 SHOTS = 6  # worked examples out of the teacher's labels, where nobody gives any
@@ -154,9 +155,18 @@ def ask_system(asker: Asker, name: str, system: System, table: Path | None = Non
         )
         asker.ask(run, as_thoughts(asker.task, system), at_once=asker.concurrency)
         return
+    if hasattr(system, "card"):  # a ChatStudent, which costs nothing
+        _ask_local(asker, name, system)
+        return
     run = describe_run(asker.task, role="baseline", name=name, model=system, target="reason_label")
     price = find_price(system, reference=reference, table=table)
     asker.buy(run, [system], [price], lambda ready: answer_chain(asker.task, ready[0]))
+
+
+def _ask_local(asker: Asker, name: str, model: Any) -> None:
+    role, target = ("student", model.card.target) if model.card else ("base", "reason_label")
+    run = describe_run(asker.task, role=role, name=name, model=model, target=target)
+    asker.ask(run, answer_chain(asker.task, model), at_once=AT_ONCE[role])
 
 
 def load_system(reference: str, *, task: str = "") -> BaseChatModel | Runnable[Any, Any]:

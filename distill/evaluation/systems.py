@@ -19,6 +19,7 @@ from ..runs import describe_run, is_repeat
 from .asked import Asker, ProgressOf, from_rationale, with_peak_memory
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare
+from .costs import AT_ONCE
 from .finding import held_out
 from .notebook import notebook_chain, notebook_run
 from .prompted import Prompting, System, ask_base, ask_system, ask_teacher, system_names
@@ -26,7 +27,7 @@ from .rationales import RATIONALE_OF
 from .results import Report
 from .teach_curve import teach_curve
 
-STUDENT_CONCURRENCY = 64
+STUDENT_CONCURRENCY = AT_ONCE["student"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from ..runs import describe_run
 from ..selection import drawn
 from .asked import Asker
 from .baselines import REGULARISATION, Pairs, tfidf_chain
+from .costs import AT_ONCE
 from .learning import CURVE, LEARNING
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 FEWEST = 16  # labels: a smaller lesson teaches nothing
-STUDENT_CONCURRENCY = 64
 FOLDER = Path("runs") / "learning"
 
 
@@ -99,6 +99,6 @@ def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
             parameters={CURVE: str(facts.get("examples_sha256")), LEARNING: size},
         )
         try:
-            asker.ask(run, answer_chain(asker.task, student), at_once=STUDENT_CONCURRENCY)
+            asker.ask(run, answer_chain(asker.task, student), at_once=AT_ONCE["student"])
         finally:
             student.close()

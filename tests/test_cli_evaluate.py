@@ -1,0 +1,119 @@
+"""The commands evaluate and report: their options, gates and exit statuses, as they are typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from understudy.distill.cli import main
+from understudy.store import Store
+
+NEWS = {"f1": "Moradores comemoraram a alta.", "f2": "A enchente deixou medo.", "f3": "Dia."}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["understudy", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, error = capsys.readouterr()
+        return status, out, error
+
+    return typed
+
+
+@pytest.fixture
+def labelled(run, tmp_path):
+    """A store with 40 labelled rows of split train and 20 of split test, with gold."""
+    rows = [
+        {**NEWS, "f3": f"Dia {n}.", "split": "test" if n % 3 == 0 else "train"} for n in range(60)
+    ]
+    gold = {"f1.polaridade": "Positivo", "f1.emocao": "Felicidade"}
+    data = tmp_path / "news.csv"
+    with data.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*rows[0], *gold])
+        writer.writeheader()
+        writer.writerows({**row, **gold} for row in rows)
+    status, _, error = run("distill", "--data", str(data), "--split-column", "split")
+    assert status == 0, error
+    return run
+
+
+def one_line(error: str) -> str:
+    lines = [line for line in error.splitlines() if line.startswith("understudy: ")]
+    assert len(lines) == 1, error
+    return lines[0]
+
+
+def test_a_gate_that_holds_is_status_0_and_one_that_does_not_is_status_1_with_the_reason(labelled):
+    status, out, _ = labelled("evaluate", "--gate", "tfidf.accuracy >= 0.5 on test")
+    assert (status, "holds" in out) == (0, True)
+    status, out, error = labelled("evaluate", "--gate", "majority.accuracy >= 1.5 on test")
+    assert status == 1
+    assert "does not hold" in one_line(error)
+    assert "majority.accuracy" in one_line(error)
+    status, out, error = labelled("report", "--gate", "majority.accuracy >= 1.5")
+    assert status == 1
+    assert Path("report/report.html").is_file()
+
+
+def test_a_gate_that_cannot_be_read_is_said_before_anybody_is_asked(labelled):
+    status, _, error = labelled("evaluate", "--gate", "tfidf > 3")
+    assert status == 1
+    assert "gate 'tfidf > 3'" in one_line(error)
+    with Store("understudy.db") as store:
+        assert [found.role for found in store.runs()] == ["teacher"]
+
+
+def test_the_offline_teacher_by_strategies_a_runnable_in_a_file_and_the_learning_curve(labelled):
+    Path("mine.py").write_text(
+        "from langchain_core.runnables import RunnableLambda\n"
+        "part = {'polaridade': 'Positivo', 'emocao': 'Felicidade'}\n"
+        "chain = RunnableLambda(lambda row: {'f1': part, 'f2': part, 'f3': part})\n"
+    )
+    arguments = ["evaluate", "--strategy", "zero_shot", "--strategy", "few_shot"]
+    arguments += ["--teacher", "offline", "--system", "mine.py:chain", "--learning-curve"]
+    status, out, error = labelled(*arguments)
+    assert status == 0, error
+    for name in ("mine.py:chain", "tfidf", "majority", "few_shot"):
+        assert name in out
+    assert "labels is right on" in out
+    with Store("understudy.db") as store:
+        strategies = {found.strategy for found in store.runs(role="teacher")}
+    assert strategies == {"zero_shot", "few_shot"}
+
+
+def test_a_report_without_texts_shows_none(labelled):
+    labelled("evaluate")
+    assert labelled("report", "--no-text", "--margin", "0.05")[0] == 0
+    told = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
+    assert told["margin"] == 5.0
+    assert "comemoraram" not in Path("report/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--teacher", "offline"], "--strategy"),
+        (["--strategy", "magic"], "magic"),
+        (["--system", "none.py:chain"], "none.py"),
+        (["--system", "runs/none"], "runs/none"),
+        (["--max-usd", "-1"], "--max-usd"),
+        (["--split", "nowhere"], "nowhere"),
+        (["--strategy", "agent", "--teacher", "offline"], "agent"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(labelled, arguments, words):
+    status, _, error = labelled("evaluate", *arguments)
+    assert status in (1, 2)
+    assert words in one_line(error)
