@@ -96,8 +96,11 @@ def main() -> int:
         make_store(Path(folder) / "report.db", rows)
         print(f"{rows:,} rows x {len(SYSTEMS)} systems made in {time.perf_counter() - begun:.0f} s")
         figures = measured(Path(folder))
-    print(f"compared and written in {figures['seconds']} s, {figures['peak_rss_mb']} MB at most")
-    print(f"page {figures.pop('page_mb')} MB; compared in {figures.pop('compare_seconds')} s")
+    busy, page = figures.pop("cpu_seconds"), figures.pop("page_mb")
+    print(
+        f"compared and written in {figures['seconds']} s ({busy} s of processor time), "
+        f"{figures['peak_rss_mb']} MB at most; the page has {page} MB"
+    )
     print(json.dumps(figures))
     kept = figures["seconds"] < MOST_SECONDS and figures["peak_rss_mb"] < MOST_MB
     return 0 if kept else 1
@@ -116,7 +119,7 @@ def measured(folder: Path) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "peak_rss_mb": told["peak_rss_mb"],
         "page_mb": told["page_mb"],
-        "compare_seconds": told["compare_seconds"],
+        "cpu_seconds": told["cpu_seconds"],
     }
 
 
@@ -127,17 +130,15 @@ def measure(folder: Path) -> None:
     from understudy.distill.evaluation.comparing import compare
     from understudy.distill.reporting.pages import write_report
 
-    begun = time.perf_counter()
     with Store(folder / "report.db", read_only=True) as store:
         report = compare(task, store, machine_usd_per_hour=1.0)
-    seconds = time.perf_counter() - begun
     page = write_report(report, folder / "report")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told = {
         "rows": sum(split.rows for split in report.splits),
         "systems": len(report.systems),
         "peak_rss_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
-        "compare_seconds": round(seconds, 1),
+        "cpu_seconds": round(time.process_time(), 1),
         "page_mb": round(page.stat().st_size / 2**20, 2),
     }
     print(json.dumps(told))
