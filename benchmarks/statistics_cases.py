@@ -151,14 +151,11 @@ def _confidence(rng: Any) -> bool:
     confidence = rng.random(answers).round(int(rng.choice([1, 2, 12])))
     right = (rng.random(answers) < confidence ** rng.choice([0.5, 1, 2])).astype(int)
     brier = metrics.brier_score_loss(right, confidence, labels=[0, 1])
+    ranks = [stats.percentileofscore(confidence, c, "mean") / 100 for c in confidence]
+    places = [min(int(rank * bins + 1e-9), bins - 1) for rank in ranks]
     ece, curve = 0.0, []
     for one in range(bins):
-        inside = [
-            place
-            for place, c in enumerate(confidence)
-            if min((stats.percentileofscore(confidence, c, "mean") / 100 * bins + 1e-9) // 1, 14)
-            == one
-        ]
+        inside = [answer for answer, place in enumerate(places) if place == one]
         if inside:
             ece += abs(sum(confidence[i] - right[i] for i in inside)) / answers
             curve.append((np.mean(confidence[inside]), right[inside].sum(), len(inside)))
