@@ -13,22 +13,30 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 Redactor: TypeAlias = Callable[[str], str]
-_MAIL = re.compile(r"(?<![\w.%+\-])[\w.%+\-]+@[\w\-]+(?:\.[\w\-]+)+")
-# Eight digits or more with little between them, or a company's number with letters.
-_PERHAPS = re.compile(r"\d(?:[ .()/\-]{0,3}\d){7}|[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d|/[A-Z0-9]{4}-\d\d")
+_HOST = re.compile(r"@[\w\-]+(?:\.[\w\-]+)+")
+_BEFORE_AT = re.compile(r"[\w.%+\-]+\Z")
+_LONGEST_NAME = 64  # characters before the @ (RFC 5321)
+# Eight digits or more with little between them: where a number may be, and little else is.
+_RUN = re.compile(r"\d(?:[ .()/\-]{0,3}\d){7,}")
+# A company's number that may have letters in it, and what stands in each of them.
+_PERHAPS_LETTERS = re.compile(r"[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d|/[A-Z0-9]{4}-\d\d")
+_LETTERS = re.compile(
+    r"(?<!\w)(?:[A-Z0-9]{2}\.[A-Z0-9]{3}\.[A-Z0-9]{3}/[A-Z0-9]{4}-\d\d"
+    r"|[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d)(?!\w)"
+)
 _NUMBER = re.compile(
     r"(?<!\w)(?<!\d[.,/\-])(?:"
     r"(?P<abroad>\+\d(?:[ .\-()]{0,2}\d){7,14})"
     r"|(?P<cpf>\d{3}[. ]\d{3}[. ]\d{3}[\-. /]\d\d|\d{9}-\d\d)"
-    r"|(?P<cnpj>[A-Z0-9]{2}\.[A-Z0-9]{3}\.[A-Z0-9]{3}/[A-Z0-9]{4}-\d\d|[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d)"
     r"|(?P<card>\d{4}(?P<gap>[ \-])\d{4}(?P=gap)\d{4}(?P=gap)\d{4}|3[47]\d\d[ \-]\d{6}[ \-]\d{5})"
     r"|(?P<phone>\(0?[1-9]{2}\) ?9? ?\d{4}[ \-.]?\d{4}|0?[1-9]{2}[ \-.]9[ .]?\d{4}[ \-.]?\d{4}"
     r"|0?[1-9]{2} [2-5]\d{3}[ \-.]\d{4}|9[ .]?\d{4}-\d{4}|0[38]00[ \-]?\d{3}[ \-]?\d{4}"
-    r"|\(\d{3}\) ?\d{3}[ .\-]\d{4}|\d{3}([.\-])\d{3}\7\d{4})"
+    r"|\(\d{3}\) ?\d{3}[ .\-]\d{4}|\d{3}(?P<sign>[.\-])\d{3}(?P=sign)\d{4})"
     r"|(?P<local>[2-5]\d{3}-\d{4})"
     r"|(?P<digits>\d{8,19})"
     r")(?!\w)(?![.,/\-]\d)(?! ?%)"
 )
+_BEHIND = 2  # characters behind a number that say what it is
 _THOUSANDS = re.compile(r"\+\d{1,3}(?:\.\d{3})+")
 _CUE = re.compile(
     r"(?i)(?:tel|fone|phone|celular|cel|zap|whats\w*|ligue|call|fax)\W{0,4}(?:\w+ )?$"
@@ -45,10 +53,34 @@ def without_personal(text: str) -> str:
     is struck out once. Linear in the text.
     """
     if "@" in text:
-        text = _MAIL.sub("[e-mail]", text)
-    if _PERHAPS.search(text) is None:
-        return text
-    return _NUMBER.sub(_judged, text)
+        text = _without_mail(text)
+    if _PERHAPS_LETTERS.search(text):
+        text = _LETTERS.sub(lambda found: "[CNPJ]" if is_cnpj(found[0]) else found[0], text)
+    return _without_numbers(text)
+
+
+def _without_mail(text: str) -> str:
+    """The text without addresses: a host is found by its @, and the name before it backwards."""
+    parts, done = [], 0
+    for host in _HOST.finditer(text):
+        at = host.start()
+        name = _BEFORE_AT.search(text, max(done, at - _LONGEST_NAME), at)
+        if name is not None:
+            parts += (text[done : name.start()], "[e-mail]")
+            done = host.end()
+    return "".join((*parts, text[done:])) if parts else text
+
+
+def _without_numbers(text: str) -> str:
+    """The text with its numbers judged: looked at closely only where enough digits stand."""
+    parts, done = [], 0
+    for run in _RUN.finditer(text):
+        start = run.start()
+        start -= start > done and text[start - 1] in "+("
+        for found in _NUMBER.finditer(text, start, run.end() + _BEHIND):
+            parts += (text[done : found.start()], _judged(found))
+            done = found.end()
+    return "".join((*parts, text[done:])) if parts else text
 
 
 def redacted(value: Any, redact: Redactor) -> Any:
@@ -114,16 +146,10 @@ def _local(found: re.Match[str]) -> str:
     return "" if years and not _is_called(found) else "phone"
 
 
-def _company(found: re.Match[str]) -> str:
-    return "CNPJ" if is_cnpj(found[0]) else _bare(found) if found[0].isdigit() else ""
-
-
 def _bare(found: re.Match[str]) -> str:
     text = found[0]
     if is_cpf(text):
         return "CPF"
-    if is_cnpj(text):
-        return "CNPJ"
     if re.fullmatch(r"(?:55)?[1-9]{2}9\d{8}", text) or (len(text) <= 10 and _is_called(found)):
         return "phone"
     return "card" if is_card(text) else ""
@@ -137,7 +163,6 @@ def _is_called(found: re.Match[str]) -> bool:
 _JUDGES: dict[str, Callable[[re.Match[str]], str]] = {
     "abroad": _abroad,
     "cpf": lambda found: "CPF" if is_cpf(found[0]) else "",
-    "cnpj": _company,
     "card": lambda found: "card" if is_card(found[0]) else "",
     "phone": lambda found: "phone",
     "local": _local,
