@@ -6,7 +6,10 @@ import asyncio
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
@@ -32,7 +35,7 @@ from tests.swap_samples import (
     mood_of,
     sure,
 )
-from understudy.chains import Task, TaskError
+from understudy.chains import StudentError, Task, TaskError
 from understudy.distill import swap
 from understudy.distill.dataset import lesson_pairs
 from understudy.distill.evaluation.systems import teaching_run
@@ -170,8 +173,10 @@ class Listening(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self.events: list[Any] = []
+        self.runs: list[Any] = []
 
     def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        self.runs.append((kwargs["run_id"], kwargs["parent_run_id"]))
         self.events.append(("chain", kwargs.get("name"), kwargs["tags"], kwargs["metadata"]))
 
     def on_chain_end(self, outputs: Any, **kwargs: Any) -> None:
@@ -211,6 +216,25 @@ def test_types_names_and_bound_options_are_those_of_the_chain(tmp_path: Path) ->
     swapped: Any = PROMPT | swap(structured, store=tmp_path / "s.db", name="alone")
     assert swapped.invoke({"text": "fine"}) == (PROMPT | structured).invoke({"text": "fine"})
     assert chain.bind(stop=["x"]).invoke({"text": "fine"}).mood == "good"
+
+
+def test_its_events_are_those_of_the_chain(tmp_path: Path) -> None:
+    async def events(chain: Runnable[Any, Any]) -> list[Any]:
+        stream = chain.astream_events({"text": "fine"}, version="v2")
+        return [(one["event"], one["name"], one["tags"]) async for one in stream]
+
+    assert asyncio.run(events(stood(tmp_path / "u.db"))) == asyncio.run(events(app()))
+
+
+def test_in_the_place_of_the_chain_a_student_is_traced_as_the_call_it_is(tmp_path: Path) -> None:
+    listening, run = Listening(), uuid.uuid4()
+    chain = stood(tmp_path / "u.db", student=app(), mode="student", check=0)
+    config: Any = {"callbacks": [listening], "run_name": "mine", "run_id": run, "tags": ["t"]}
+    answer = chain.invoke({"text": "fine"}, config)
+    assert listening.events[0][:3] == ("chain", "mine", ["t"])
+    assert listening.events[-1] == ("end", answer)
+    assert listening.runs[0] == (run, None)
+    assert listening.runs[1][1] == run
 
 
 def test_an_agents_tool_may_be_a_stand_in(tmp_path: Path) -> None:
@@ -636,3 +660,53 @@ def test_a_store_row_made_by_recording_alone_is_nobodys_wish(tmp_path: Path) -> 
         row = stand_in(opened, "verdict")
     assert isinstance(row, Row)
     assert row.reason == APP
+
+
+LEAVING = """
+import sys, time
+from tests.swap_samples import Pupil, app, mood_of
+from understudy.distill import swap
+
+def slow(text):
+    time.sleep(0.1)
+    return mood_of(text), 0.9
+
+pupil = Pupil(slow)
+pupil.batch = lambda rows, *_, **__: [pupil.invoke(row) for row in rows]
+chain = swap(app(), store=sys.argv[1], student=pupil, mode="shadow")
+for n in range(30):
+    chain.invoke({"text": f"number {n}"})
+"""
+
+
+def test_what_waits_in_the_shadow_is_kept_when_the_app_ends(tmp_path: Path) -> None:
+    store, root = tmp_path / "u.db", Path(__file__).parents[1]
+    ended = subprocess.run(
+        [sys.executable, "-c", LEAVING, str(store)], cwd=root, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert rows(store, "select count(*) from calls") == [(30,)]
+    assert rows(
+        store,
+        "select count(*) from records r join runs u on u.position = r.run "
+        "where u.role = 'teacher' and answer is not null",
+    ) == [(30,)]
+
+
+def test_a_student_may_be_named_as_a_teacher_is(tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "small.py"
+    file.write_text("from tests.swap_samples import Scripted\nstudent = Scripted(model='small')\n")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    chain = stood(tmp_path / "u.db", student=f"{file}:student", mode="student", check=0)
+    assert chain.invoke({"text": "fine"}) == app().invoke({"text": "fine"})
+    assert chain.counts["answered_by_student"] == 1
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(TaskError, match="OPENAI_API_KEY"):
+        stood(tmp_path / "k.db", student="openai:gpt-5-mini", mode="student")
+    with pytest.raises(StudentError, match="is not a student"):
+        stood(tmp_path / "k.db", student=str(tmp_path), mode="student")
+    with pytest.raises(SwapError, match="a int is no student"):
+        stood(tmp_path / "k.db", student=3, mode="student")
+    served = stood(tmp_path / "s.db", student="http://me:secret@127.0.0.1:9/v1#x", mode="student")
+    assert served.desk.student is not None
+    assert served.desk.student.given == "http://127.0.0.1:9/v1#x"

@@ -25,6 +25,7 @@ from ..runs import describe_run
 from .hearing import Hearing, listening
 
 Asked: TypeAlias = tuple[Any, Mapping[str, str]]  # the app's own input, and the task's inputs
+_ADDRESS = re.compile(r"^(https?://)[^/@]*@")
 FAILURES_IN_A_ROW = 5  # after which a student is left alone for a while
 REST = 30.0  # seconds
 
@@ -53,15 +54,16 @@ class Student:
     """A student that answers an app's calls; whatever goes wrong with it is an Answered.
 
     `given` is a run folder, "http://host:port/v1#name" (what `understudy serve` answers),
-    "provider:model", a chat model, or a Runnable that takes the app's input and answers in its
-    output type (or with a Thought). `reasoning` is put where the app's schema requires a reasoning
+    "provider:model" (or file.py:name), a chat model, or a Runnable that takes the app's input and
+    answers in its output type (or with a Thought); a Runnable is told from others by its name, so
+    one that changes needs another. `reasoning` is put where the app's schema requires a reasoning
     that the student does not write. After FAILURES_IN_A_ROW it is left alone for REST seconds, so
     that a dead server costs the app no time. Raises SwapError, StudentError, TaskError when built.
     """
 
     def __init__(self, app: AppChain, given: Any, *, reasoning: str | None = None) -> None:
         model = load_student(given) if isinstance(given, str | Path) else given
-        self.app, self.given, self.reasoning = app, str(given), reasoning
+        self.app, self.given = app, _ADDRESS.sub(r"\1", str(given))  # without user and password
         self.own = not isinstance(model, BaseChatModel)  # it takes the app's input as it is
         self.chain: Runnable[Any, Any] = model if self.own else student_chain(app.task, model)
         if not isinstance(self.chain, Runnable):
@@ -174,12 +176,14 @@ _RESTING = Answered(error=SwapError(f"the student failed too often and rests for
 def load_student(given: str | Path) -> BaseChatModel:
     """The chat model that a word names. Raises StudentError, TaskError."""
     from ...chains.student import ChatStudent, read_card
+    from ...chains.student.card import CARD_FILE
 
     text = str(given)
     if re.match(r"https?://", text):
         url, _, name = text.partition("#")
         return ChatStudent(base_url=url, model=name or "student")
-    if re.match(r"\w{2,}:[^/\\]", text) and not Path(text).expanduser().exists():
+    named = re.match(r"\w{2,}:[^/\\]", text) or re.search(r"\.py(:\w+)?$", text)
+    if named and not (Path(text).expanduser() / CARD_FILE).exists():
         return load_teacher(text, task="")
     read_card(Path(text).expanduser())
     return ChatStudent(model=text)
