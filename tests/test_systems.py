@@ -310,6 +310,26 @@ def test_the_learning_curve_of_tfidf_is_taught_once(tiny_task):
         )
 
 
+def test_a_student_is_taught_with_fewer_labels_by_its_own_recipe(
+    tiny_task, tiny_base, tmp_path, monkeypatch
+):
+    from understudy.chains.student.card import read_card
+    from understudy.distill.training import train
+
+    monkeypatch.chdir(tmp_path)
+    with tiny_store(tiny_task, train=32, test=4) as store:
+        whole = train(
+            tiny_task, store, out="runs/small", base=str(tiny_base), epochs=1, batch_size=4, seed=3
+        )
+        report = evaluate(tiny_task, store, curve=True, curve_students=[whole])
+        half = read_card(tmp_path / "runs" / "learning" / "small-16").training
+        assert (half["rows"], half["epochs"], half["batch_size"], half["seed"]) == (16, 1.0, 4, 3)
+        assert report.learning is not None
+        points = {(point.system, point.labels) for point in report.learning.points}
+        assert points == {("small", 16), ("small", 32), ("tfidf", 16), ("tfidf", 32)}
+        assert names(report) == {"teacher", "tfidf", "majority"}
+
+
 def test_the_offline_teacher_is_a_system_by_its_name():
     from understudy.examples.news.task import teacher
 

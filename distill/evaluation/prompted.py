@@ -21,7 +21,7 @@ from ...chains.strategies import (
     calls_per_row,
     strategy_parameters,
 )
-from ...chains.task import Task, TaskError
+from ...chains.task import Target, Task, TaskError
 from ...chains.teachers import load_teacher, model_name
 from ...store.rows import Run
 from ...store.store import Store
@@ -164,7 +164,8 @@ def ask_system(asker: Asker, name: str, system: System, table: Path | None = Non
 
 
 def _ask_local(asker: Asker, name: str, model: Any) -> None:
-    role, target = ("student", model.card.target) if model.card else ("base", "reason_label")
+    target: Target = model.card.target if model.card else "reason_label"
+    role = "student" if model.card else "base"
     run = describe_run(asker.task, role=role, name=name, model=model, target=target)
     asker.ask(run, answer_chain(asker.task, model), at_once=AT_ONCE[role])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...store.rows import Run, fingerprint
 from ..runs import describe_run
@@ -14,9 +15,17 @@ from .baselines import REGULARISATION, Pairs, tfidf_chain
 from .costs import AT_ONCE
 from .learning import CURVE, LEARNING
 
+if TYPE_CHECKING:
+    from ...chains.student import StudentCard
+
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 FEWEST = 16  # labels: a smaller lesson teaches nothing
 FOLDER = Path("runs") / "learning"
+# The fields of a recipe that decide what is learnt; the others say how a machine computes it.
+RECIPE = (
+    *("adapter", "rank", "alpha", "dropout", "modules", "epochs", "learning_rate", "scheduler"),
+    *("warmup", "batch_size", "order", "weight_decay", "max_grad_norm", "keep", "patience"),
+)
 
 
 def teach_curve(
@@ -66,28 +75,11 @@ def _teach_tfidf(asker: Asker, teacher: Run, pairs: Pairs) -> None:
 def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
     from ...chains.answer import answer_chain
     from ...chains.student import ChatStudent, read_card
-    from ..training import train
 
     card = read_card(whole)
-    facts = card.training
-    names = ("epochs", "learning_rate", "batch_size", "seed")
-    recipe = {name: facts[name] for name in names if name in facts}
-    for size in sizes(int(facts["rows"])):
-        place = whole
-        if size < int(facts["rows"]):
-            place = folder / f"{card.name}-{size}"
-            train(
-                asker.task,
-                asker.store,
-                out=place,
-                base=card.base,
-                target=card.target,
-                teacher_run=facts.get("teacher_run"),
-                recipe=facts.get("recipe"),
-                limit=size,
-                progress=None,
-                **recipe,
-            )
+    rows = int(card.training["rows"])
+    for size in sizes(rows):
+        place = whole if size == rows else _trained(asker, card, size, folder)
         student = ChatStudent(model=str(place))
         run = describe_run(
             asker.task,
@@ -96,9 +88,31 @@ def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
             model=student,
             target=card.target,
             strategy=LEARNING,
-            parameters={CURVE: str(facts.get("examples_sha256")), LEARNING: size},
+            parameters={CURVE: str(card.training.get("examples_sha256")), LEARNING: size},
         )
         try:
             asker.ask(run, answer_chain(asker.task, student), at_once=AT_ONCE["student"])
         finally:
             student.close()
+
+
+def _trained(asker: Asker, card: StudentCard, size: int, folder: Path) -> Path:
+    """The run folder of a student like this one that learnt the first `size` rows."""
+    from ..recipes import RECIPES
+    from ..training import train
+
+    facts = card.training
+    changes = {name: facts[name] for name in RECIPE if facts.get(name) is not None}
+    return train(
+        asker.task,
+        asker.store,
+        out=folder / f"{card.name}-{size}",
+        base=card.base,
+        target=card.target,
+        teacher_run=facts.get("teacher_run"),
+        recipe=facts.get("recipe") if facts.get("recipe") in RECIPES else None,
+        changes=changes,
+        seed=int(facts.get("seed", 0)),
+        limit=size,
+        alpha=float((facts.get("lesson") or {}).get("alpha", 1.0)),
+    )
