@@ -275,6 +275,38 @@ def test_the_first_screen_takes_the_best_student_of_the_first_split_and_says_so(
     assert "The best of 3 students on test, each tested alone." in text
 
 
+def test_the_first_screen_names_the_best_of_every_other_split() -> None:
+    page = page_of("news")
+    text = Page(page).text
+    assert "✕ hard: not supported (student-reason-0) ✓ test: supported (student-reason-0)" in text
+    assert page.index('class="elsewhere"') < page.index('class="numbers"')
+
+
+def test_of_many_differences_the_ones_among_who_leads_come_first_and_the_page_says_how_many() -> (
+    None
+):
+    report = SAMPLES["news_report"]()
+    twins = [
+        one.model_copy(update={"name": f"{one.name}{copy}"})
+        for copy in ("", "-b", "-c")
+        for one in report.systems
+    ]
+    names = [one.name for one in reversed(twins)]
+    found = [
+        SAMPLES["comparison"](first, second, "test", SAMPLES["points"](1, -1, 3))
+        for at, first in enumerate(names)
+        for second in names[at + 1 :]
+    ]
+    many = report.model_copy(update={"systems": twins, "comparisons": found})
+    page = render_html(many)
+    assert len(found) == 276
+    assert "The first 30 of 276." in page
+    assert "60 of 276 are shown; the others are in report.json." in page
+    forest = page[page.index("Paired differences on test") :]
+    assert forest.index("student-label − teacher:") < forest.index("majority-c −")
+    assert "All 60 differences" in render_markdown(many)
+
+
 def test_more_rows_that_would_decide_are_named() -> None:
     report = SAMPLES["news_report"]()
     only = [verdict for verdict in report.verdicts if verdict.verdict == "not enough rows"]

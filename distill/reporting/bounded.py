@@ -19,8 +19,8 @@ class Bounds:
 
 
 LADDER = (
-    Bounds(text=2_000, many=400, rows=1_500_000, row_text=6_000),
-    Bounds(text=600, many=80, rows=700_000, row_text=2_000),
+    Bounds(text=2_000, many=5_000, rows=1_500_000, row_text=6_000),
+    Bounds(text=600, many=400, rows=700_000, row_text=2_000),
     Bounds(text=160, many=24, rows=250_000, row_text=600),
     Bounds(text=60, many=8, rows=60_000, row_text=200),
 )

@@ -34,7 +34,7 @@ def browser(result: Report, bounds: Bounds) -> Browser:
     used = 0
     for row in rows:
         one = _row(row, names, bounds.row_text)
-        used += len(island(one).encode())
+        used += len(island(one).encode("utf-8", "replace"))
         if used > bounds.rows:
             break
         kept.append(one)

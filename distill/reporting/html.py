@@ -25,7 +25,7 @@ def render_html(result: Report) -> str:
     page = ""
     for bounds in LADDER:
         page = _render(result, bounds)
-        if len(page.encode()) < LARGEST:
+        if len(page.encode("utf-8", "replace")) < LARGEST:
             break
     return page
 

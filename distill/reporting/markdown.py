@@ -14,7 +14,7 @@ from .sections import closing, hero, sections
 
 LONGEST = 58_000  # characters; GitHub takes 65,536 of a comment
 SHOWN_ROWS = 5
-BOUNDS = Bounds(text=2_000, many=80, rows=0, row_text=600)
+BOUNDS = Bounds(text=2_000, many=5_000, rows=0, row_text=600)
 
 # Everything that starts inline markup in CommonMark or GitHub's dialect, and "://" and "www.",
 # which GitHub turns into links.

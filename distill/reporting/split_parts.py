@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..evaluation.results import Against, Confidence, Report, SplitNote, SystemResult
+from ..evaluation.results import Against, Comparison, Confidence, Report, SplitNote, SystemResult
 from . import charts, detail_tables, line_charts, tables
 from .figures import known, probability
 from .parts import Fold, Gallery, Part, Picture, Said, Table, Title
 from .selection import against, held, leading, left_out, on
 
-MARKERS = "■ teacher, ● student, ▲ base, ◆ baseline"
+MARKERS = "■\u00a0teacher, ●\u00a0student, ▲\u00a0base, ◆\u00a0baseline"
 CHEAPER = {"US$": "cheaper", "s": "faster"}
 NO_PRICES = (
     "No chart against cost: it takes the price of two systems or more "
@@ -47,7 +47,7 @@ def _quality(result: Report, split: str, by: Against, name: str) -> list[Part]:
     told = "against gold" if by == "gold" else "agreement with the teacher"
     title = f"Whole answers right on {split}, {told}"
     drawn = charts.share_chart(dots, f"{name}-quality", title=title)
-    caption = f"{title}, with 95 % intervals. {MARKERS}."
+    caption = f"{title}, with 95 % intervals. {MARKERS}.{_first(dots)}"
     parts: list[Part] = [Picture(svg=drawn, caption=caption, wide=True)] if drawn else []
     table = tables.quality_table(result, split, by)
     parts += [table] if table else []
@@ -55,6 +55,12 @@ def _quality(result: Report, split: str, by: Against, name: str) -> list[Part]:
     if other:
         parts.append(Fold(summary="Agreement with the teacher", parts=(other,)))
     return parts
+
+
+def _first(dots: Sequence[charts.Dot]) -> str:
+    """Says that a chart shows the first of many; empty where it shows all."""
+    many = len(dots) > charts.MOST_ROWS
+    return f" The first {charts.MOST_ROWS} of {len(dots):,}." if many else ""
 
 
 def _price(result: Report, split: str, by: Against, name: str) -> list[Part]:
@@ -88,7 +94,7 @@ def _spots(result: Report, split: str, by: Against, field: str) -> list[charts.S
 
 
 def _differences(result: Report, split: str, name: str) -> list[Part]:
-    found = [c for c in result.comparisons if c.split == split]
+    found = _compared(result, split)
     if not found:
         return []
     dots = [
@@ -107,6 +113,7 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
         f"{title}, with 95 % intervals and McNemar's p after Holm; hollow where the interval "
         "includes 0. Grey: differences too small for so many rows to show."
     )
+    caption += _first(dots)
     shown = found[:MOST_COMPARED]
     rest = left_out(shown, found, "the others are in report.json")
     return [
@@ -116,6 +123,15 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
         *([Said(text=rest, quiet=True)] if rest else []),
         Fold(summary="In words", parts=(Said(items=tuple(c.sentence for c in shown)),)),
     ]
+
+
+def _compared(result: Report, split: str) -> list[Comparison]:
+    """Where there are many, those among the systems that lead come first."""
+    found = [c for c in result.comparisons if c.split == split]
+    if len(found) <= charts.MOST_ROWS:
+        return found
+    first = {system.name for system in leading(result, split, 8)}
+    return sorted(found, key=lambda c: -len({c.first, c.second} & first))
 
 
 def _folded(table: Table) -> Part:
