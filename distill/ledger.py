@@ -88,7 +88,7 @@ class CallLedger(BaseCallbackHandler):
         found = (usage_of(reply.usage_metadata) for reply in self.replies)
         usages = self.usages if self.governed else [usage for usage in found if usage]
         return {
-            "raw": storable("\n".join(map(_reply_text, self.replies))) or None,
+            "raw": storable("\n".join(map(reply_text, self.replies))) or None,
             "attempts": self.requests if self.governed else max(1, len(self.replies)),
             "input_tokens": _total(usages, "input_tokens"),
             "output_tokens": _total(usages, "output_tokens"),
@@ -110,7 +110,7 @@ def _total(usages: list[Usage], kind: str) -> int | None:
     return sum(getattr(usage, kind) for usage in usages) if usages else None
 
 
-def _reply_text(message: AIMessage) -> str:
+def reply_text(message: AIMessage) -> str:
     """The reply as text; where the answer is a tool call, its arguments."""
     calls = [call["args"] for call in message.tool_calls]
     broken = [str(call.get("args")) for call in message.invalid_tool_calls]

@@ -196,8 +196,7 @@ def _kept(asked: Any) -> Any:
 
 def heard(hearing: Hearing) -> dict[str, Any]:
     """The fields of Seen that the model's replies decide."""
-    facts = hearing.facts()
-    return {"raw": facts["raw"], "usage": hearing.usage, "model": facts["model"]}
+    return {"raw": hearing.raw, "usage": hearing.usage, "model": hearing.model}
 
 
 def _end(desk: weakref.ref[Desk]) -> None:

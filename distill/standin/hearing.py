@@ -10,8 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from ..ledger import CallLedger
+from ..ledger import CallLedger, reply_text
 from ..prices import Usage, usage_of
+from ..redaction import storable
 
 
 class Hearing(CallLedger):
@@ -37,6 +38,17 @@ class Hearing(CallLedger):
     def said(self) -> AIMessage | None:
         """The last reply."""
         return self.replies[-1] if self.replies else None
+
+    @property
+    def raw(self) -> str | None:
+        """The texts of all replies."""
+        return storable("\n".join(map(reply_text, self.replies))) or None
+
+    @property
+    def model(self) -> str | None:
+        """What the last model calls itself."""
+        told = self.said.response_metadata.get("model_name") if self.said is not None else None
+        return str(told) if told else None
 
     @property
     def confidence(self) -> Mapping[str, float] | None:

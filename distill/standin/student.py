@@ -150,7 +150,7 @@ class Student:
     def _answered(self, output: Any, hearing: Hearing, seconds: float) -> Answered:
         facts: dict[str, Any] = {
             "seconds": seconds,
-            "raw": hearing.facts()["raw"],
+            "raw": hearing.raw,
             "usage": hearing.usage,
             "said": hearing.said,
         }
