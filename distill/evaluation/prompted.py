@@ -113,6 +113,8 @@ def ask_base(asker: Asker, prompting: Prompting, base: str, teacher: Run, at_onc
     """The untuned base under each strategy. Raises TaskError, LabellingError, StudentError."""
     from ...chains.student import ChatStudent
 
+    if not prompting.strategies:
+        return
     untuned = ChatStudent(model=base, max_tokens=_LONGEST)
     try:
         for strategy in prompting.strategies:
