@@ -142,7 +142,7 @@ def measured(exact: float, **other: Any) -> Measured:
 
 def system(name: str, role: str, exact: tuple[float, ...], **other: Any) -> SystemResult:
     """A system on wild, hard and test, in this order; the rest goes to `measured`."""
-    own = {
+    own: dict[str, Any] = {
         field: other.pop(field)
         for field in ("model", "target", "strategy", "arm", "seed", "description", "training")
         if field in other

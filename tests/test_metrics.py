@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from understudy.distill.evaluation.scoring import NO_ANSWER, label_result, measu
 from understudy.distill.runs import describe_run
 from understudy.examples.news.task import task as news
 from understudy.store import Example, Record, Run, Store, example_id
+from understudy.store.answers import has_answers
 
 
 class Bill(BaseModel):
@@ -137,6 +140,22 @@ def test_records_become_columns_in_the_order_of_the_rows():
     assert str(found.seconds.tolist()) == "[1.5, 1.5, nan, 1.5, nan]"
 
 
+def test_a_limit_cuts_rows_and_records_and_an_empty_split_has_none():
+    with Store(":memory:") as store:
+        ids = stored(store, news, 5, gold=gold())
+        run = said(store, news, "s", dict.fromkeys(ids, gold()), confidence={"f1.emocao": math.nan})
+        split = read_split(news, store, "test", limit=2)
+        answers = read_answers(news, store, split, run.id)
+        assert answers is not None
+        assert (split.sheet.ids, answers.asked.tolist()) == (tuple(ids[:2]), [True, True])
+        assert np.isnan(answers.confidence).all()
+        assert has_answers(store, run.id, split="test")
+        assert not has_answers(store, run.id, split="train")
+        empty = read_split(news, store, "nowhere")
+        assert (empty.sheet.ids, empty.sheet.gold.shape) == ((), (0, 6))
+        assert read_answers(news, store, empty, run.id) is None
+
+
 def test_a_row_that_nobody_speaks_of_is_unscored_and_not_wrong():
     with Store(":memory:") as store:
         ids = stored(store, news, 4)
@@ -215,7 +234,6 @@ CLASSES = ("a", "b", "c")
     )
 )
 def test_labels_are_scored_as_scikit_learn_scores_them(pairs):
-    import numpy as np
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
     expected, answered = (np.array(side, np.int16)[:, None] for side in zip(*pairs, strict=True))

@@ -7,7 +7,9 @@ texts compared once, whatever the number of rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +56,15 @@ def read_split(task: Task, store: Store, split: str, *, limit: int | None = None
     """The split's rows (its first `limit`) with their gold. Raises StoreError."""
     import numpy as np
 
-    positions, ids, groups, golds, lengths = [], [], [], [], []
+    positions, ids, groups, lengths = [], [], [], []
+    coding = Coding()
     for row in iter_examples(store, task.name, split, limit=limit):
         positions.append(row.position)
         ids.append(row.id)
         groups.append(row.group if row.group is not None else row.position)
-        golds.append(row.gold)
+        coding.add(row.gold)
         lengths.append(sum(map(len, json.loads(row.inputs).values())))
-    gold = _coded(golds)
+    gold = coding.coded()
     numbers: dict[str | int, int] = {}
     sheet = Sheet(
         split=split,
@@ -83,12 +86,12 @@ def read_answers(
     """
     import numpy as np
 
-    read, texts, found = ReasoningColumns(task), [], []
-    sure: list[str | None] = []
+    read, found = ReasoningColumns(task), []
+    coding, sure = Coding(), array("f")
     rows = iter_answers(store, run, split.sheet.split, inputs=task.cue is not None, beside=teacher)
     for row in rows:
-        texts.append(row.answer)
-        sure.append(row.confidence)
+        coding.add(row.answer)
+        sure.extend(_probabilities(task, row.confidence))
         read.add(row.reasoning, row.inputs, row.beside)
         found.append((row.position, row.seconds, row.input_tokens, row.output_tokens, row.cost))
     table = np.array(found, float).reshape(len(found), 5)
@@ -96,7 +99,8 @@ def read_answers(
     if not here.any():
         return None
     places = np.searchsorted(split.positions, table[here, 0].astype(np.int64))
-    n, coded = len(split.positions), _coded(texts)
+    n, coded = len(split.positions), coding.coded()
+    confidence = np.array(sure, np.float32).reshape(len(found), len(task.labels))
     asked = np.zeros(n, bool)
     asked[places] = True
     named = dict(
@@ -105,7 +109,7 @@ def read_answers(
     return Answers(
         asked=asked,
         answer=Coded(codes=_spread(coded.codes, here, places, n, -1), distinct=coded.distinct),
-        confidence=_spread(_confidence(task, sure), here, places, n, np.nan),
+        confidence=_spread(confidence, here, places, n, np.nan),
         columns={
             name: _spread(values, here, places, n, np.nan if values.dtype.kind == "f" else 0)
             for name, values in (named | read.columns()).items()
@@ -190,12 +194,26 @@ def speaks_of(expected: Mapping[str, Any], path: str) -> bool:
     return isinstance(node, Mapping) and last in node
 
 
-def _coded(texts: Iterable[str | None]) -> Coded:
-    import numpy as np
+class Coding:
+    """JSON texts, taken one at a time; equal ones are kept, and later parsed, once."""
 
-    places: dict[str, int] = {}
-    codes = [-1 if text is None else places.setdefault(text, len(places)) for text in texts]
-    return Coded(codes=np.array(codes, np.int64), distinct=[json.loads(text) for text in places])
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._codes = array("q")
+
+    def add(self, text: str | None) -> None:
+        """A row's text, None where it has none."""
+        places = self._places
+        self._codes.append(-1 if text is None else places.setdefault(text, len(places)))
+
+    def coded(self) -> Coded:
+        """All rows so far."""
+        import numpy as np
+
+        return Coded(
+            codes=np.array(self._codes, np.int64),
+            distinct=[json.loads(text) for text in self._places],
+        )
 
 
 def _classes(task: Task, coded: Coded, *, foreign: int) -> Any:
@@ -244,17 +262,11 @@ def _compared(task: Task, expected: Coded, answers: Answers) -> tuple[Any, Any]:
     return parts, values
 
 
-def _confidence(task: Task, texts: Sequence[str | None]) -> Any:
-    """float32 [m, L]: the probability of the given class, NaN where it is not known."""
-    import numpy as np
-
-    table = np.full((len(texts), len(task.labels)), np.nan, np.float32)
-    paths = list(task.labels)
-    for at, text in enumerate(texts):
-        if text is not None:
-            said = json.loads(text)
-            table[at] = [said.get(path, np.nan) for path in paths]
-    return table
+def _probabilities(task: Task, text: str | None) -> list[float]:
+    """Of the value given at each label path, NaN where it is not known."""
+    said = json.loads(text) if text is not None else {}
+    values = (said.get(path) for path in task.labels)
+    return [math.nan if value is None else value for value in values]
 
 
 def _spread(values: Any, here: Any, places: Any, n: int, empty: float) -> Any:
