@@ -192,7 +192,7 @@ def test_a_failed_row_counts_as_wrong_and_as_invalid():
 def test_fields_are_scored_by_the_tasks_comparators():
     with Store(":memory:") as store:
         ids = stored(store, bills, 2, gold={"total": 2.5, "shop": "Padaria Sol"})
-        run = said(store, bills, "s", dict.fromkeys(ids, {"total": 2.5, "shop": "padaria"}))
+        run = said(store, bills, "s", {key: {"total": 2.5, "shop": "padaria"} for key in ids})
         split, found = read(bills, store, run)
         result = measured(bills, split.sheet, found)
     assert result.gold is not None
