@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from ...store.connection import StoreError
@@ -16,6 +17,7 @@ from .drift import Alarm, Drift
 from .reference import summary, undivided
 from .sequence import LiveAgreement
 
+LATE = timedelta(minutes=10)  # a call is stored at most so long after it was answered
 FIRST = 1000  # calls that say what is usual where no calibration does
 logger = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class Watch:
         return found
 
     def _begin(self, row: StandIn) -> None:
-        self.since, self.number = row.changed, 0
+        self.since, self.number, self.latest = row.changed, 0, row.changed
         self.live, self.seen = LiveAgreement(), 0
         self.first: list[Call] = []
         self.drift: Drift | None = None
@@ -86,9 +88,10 @@ class Watch:
         return dict(self.options)
 
     def _new(self) -> Iterator[Call]:
-        for call in iter_calls(self.store, self.name, since=self.since):
+        """The calls stored since the last look; some may be older than others seen then."""
+        for call in iter_calls(self.store, self.name, since=max(self.since, _before(self.latest))):
             if (call.number or 0) > self.number:
-                self.number = call.number or 0
+                self.number, self.latest = call.number or 0, max(self.latest, call.at)
                 yield call
 
     def _learn(self, call: Call) -> None:
@@ -115,6 +118,11 @@ class Watch:
             known = ", ".join(one.name for one in stand_ins(self.store)) or "none"
             raise LabellingError(f"there is no stand-in {self.name} in the store; it has {known}")
         return row
+
+
+def _before(moment: str) -> str:
+    """So much earlier that no writer's queue holds older calls."""
+    return (datetime.fromisoformat(moment) - LATE).isoformat(timespec="seconds")
 
 
 def calibration_of(store: Store, row: StandIn) -> Calibration | None:
