@@ -80,6 +80,7 @@ def evaluate(
     from .prices import default_table
 
     _check_gates(gate or [])
+    _say_traced()
     loaded = load_task(task)
     given = {
         "shots": shots,
@@ -109,7 +110,7 @@ def evaluate(
         row_bars() as progress,
         stoppable(),
     ):
-        students, others = _named(run or [], system or [], loaded.name, task)
+        students, others = _named(run or [], system or [], loaded.name, task, served)
         found, stopped = _evaluated(
             loaded,
             opened,
@@ -191,7 +192,11 @@ def _evaluated(
 
 
 def _named(
-    runs: Sequence[str], systems: Sequence[str], task: str, reference: str
+    runs: Sequence[str],
+    systems: Sequence[str],
+    task: str,
+    reference: str,
+    served: dict[str, Any],
 ) -> tuple[list[Path], dict[str, Any]]:
     """The students' run folders, and the other systems by name."""
     from ..chains.student.weights import student_folder
@@ -200,7 +205,7 @@ def _named(
     others, named = {}, list(runs)
     for system in systems:
         if system == "offline" or ":" in system or system.endswith(".py"):
-            others[system] = load_system(system, task=reference)
+            others[system] = load_system(system, task=reference, **served)
         else:
             named.append(system)
     students = [student_folder(name) or Path(name) for name in named]
@@ -243,6 +248,13 @@ def _prompting(
         given=known,
         prices=[find_price(model, reference=name, table=table) for model, name in pairs],
     )
+
+
+def _say_traced() -> None:
+    from langsmith.utils import tracing_is_enabled
+
+    if tracing_is_enabled():
+        say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
 
 
 def _check_gates(gates: Sequence[str]) -> None:

@@ -89,13 +89,19 @@ MaxUsdOption = Annotated[
     float | None, _money(help="US dollars that this call may spend on all systems together")
 ]
 MaxTokensOption = Annotated[int | None, _money(help="tokens, in and out, that this call may spend")]
-BaseUrlOption = Annotated[str | None, _money(help="an OpenAI-compatible server for each --teacher")]
+BaseUrlOption = Annotated[
+    str | None, _money(help="an OpenAI-compatible server for each --teacher and --system")
+]
 KeyVariableOption = Annotated[
-    str | None, _money(help="the environment variable with each --teacher's key")
+    str | None, _money(help="the environment variable with the key of each --teacher and --system")
 ]
 OutputCapOption = Annotated[
     int | None,
-    _money("--max-output-tokens", min=1, help="of one call of a --teacher; --max-usd needs it"),
+    _money(
+        "--max-output-tokens",
+        min=1,
+        help="of one call of a --teacher or --system; --max-usd needs it",
+    ),
 ]
 PricesOption = Annotated[
     Path | None,

@@ -172,10 +172,12 @@ def _ask_local(asker: Asker, name: str, model: Any) -> None:
     asker.ask(run, answer_chain(asker.task, model), at_once=AT_ONCE[role])
 
 
-def load_system(reference: str, *, task: str = "") -> BaseChatModel | Runnable[Any, Any]:
+def load_system(
+    reference: str, *, task: str = "", **served: Any
+) -> BaseChatModel | Runnable[Any, Any]:
     """provider:model, path/to/file.py:name of a chat model or Runnable, or the task's "offline".
 
-    Raises TaskError.
+    `served` says where and how a provider's model is, as `load_teacher` takes it. Raises TaskError.
     """
     if re.search(r"\.py(:\w+)?$", reference):
         found = load_attribute(reference, default="chain")
@@ -183,7 +185,7 @@ def load_system(reference: str, *, task: str = "") -> BaseChatModel | Runnable[A
             return found
         kind = type(found).__name__
         raise TaskError(f"{reference} is a {kind}; define a chat model or a Runnable there")
-    return load_teacher(reference, task=task)
+    return load_teacher(reference, task=task, **({} if reference == "offline" else served))
 
 
 def system_names(systems: Mapping[str, System] | Sequence[System]) -> dict[str, System]:
