@@ -82,10 +82,8 @@ class Request:
 
 
 def token_limit(grammar: Grammar | None, *, asked: int | None, read: int, context: int) -> int:
-    """The tokens an answer may have, after a prompt of `read` tokens. Raises StudentError.
-
-    Refused is less than the grammar's plan: no other answer is known to be shorter (see
-    `plans.shortened`).
+    """The tokens an answer may have, after a prompt of `read` tokens; no less than the shortest
+    answer that `plans.shortened` finds has. Raises StudentError.
     """
     minimum = len(grammar.plan) if grammar is not None else 1
     if read + minimum > context:
