@@ -26,6 +26,7 @@ from understudy.chains.student import StudentCard, write_card
 from understudy.chains.student.weights import base_sha256, load_base
 from understudy.chains.task import prompt_words
 from understudy.distill import swap
+from understudy.distill.evaluation.systems import _models
 from understudy.distill.standin.runnable import StandIn
 from understudy.distill.standin.student import SwapError
 from understudy.examples.apps import graph, history, parser, retrieval, rows
@@ -263,6 +264,20 @@ def test_shadowed_apps_say_how_far_the_student_agrees(
     assert all(record.answer and record.confidence for record in said)
     assert all(0 < (call.confidence or 0) <= 1 for call in calls)
     assert run.id == swapping.chain.desk.student.run.id  # type: ignore[union-attr]
+
+
+def test_a_stand_ins_student_is_the_run_that_evaluate_makes(
+    tmp_path: Path, make_student: Callable[..., str]
+) -> None:
+    swapping = Swapping("parser", tmp_path / "u.db")
+    swapping.app()
+    assert swapping.chain is not None
+    folder = make_student(swapping.chain.task)
+    (evaluated,) = _models(swapping.chain.task, [folder], None)
+    for student in (folder, ChatStudent(model=folder, reasoning="put in")):
+        swapping.app(student=student, reasoning="put in")
+        assert swapping.chain.desk.student is not None
+        assert swapping.chain.desk.student.run.id == evaluated.run.id
 
 
 def test_a_student_of_labels_behind_a_required_reasoning_is_refused_when_built(

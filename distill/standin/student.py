@@ -208,14 +208,15 @@ def student_run(task: Task, model: Any) -> Run:
     """Whose records its answers become: for a run folder the very run that `evaluate` makes."""
     card = getattr(model, "card", None)
     if card is not None:
+        seed = card.training.get("seed")
         facts = {"base": card.base, "rows": card.training.get("examples_sha256")}
         return describe_run(
             task,
             role="student",
             name=card.name,
-            model=model,
+            model=model.model_copy(update={"reasoning": None}),  # which it did not say
             target=card.target,
-            parameters=facts,
+            parameters=facts if seed is None else {**facts, "seed": seed},
         )
     chat = isinstance(model, BaseChatModel)
     name = model_name(model) if isinstance(model, BaseChatModel) else model.get_name()
