@@ -152,17 +152,18 @@ def break_even_table(found: Sequence[BreakEven]) -> Table:
 
 def systems_table(result: Report) -> Table:
     """Who was compared, and which run of the store it is."""
+    seeds = any(system.seed is not None for system in result.systems)
     facts = (
         ("Role", "role"),
         ("Writes", "target"),
+        *((("Recipe", "arm"), ("Seed", "seed")) if seeds else ()),
         ("Strategy", "strategy"),
         ("Model", "model"),
         ("Run", "run"),
         ("What it is", "description"),
     )
     columns = [
-        (Cell(text=head), [Cell(text=str(getattr(s, name))) for s in result.systems])
-        for head, name in facts
+        (Cell(text=head), [_said(getattr(s, name)) for s in result.systems]) for head, name in facts
     ]
     return columns_table("Systems", names_of(result.systems), columns, prose=True)
 
@@ -210,6 +211,10 @@ def _confusion(system: str, path: str, label: LabelResult, by: Against) -> Table
         heads=(Cell(text="Expected"), *(Cell(text=name) for name in given)),
         rows=tuple(rows),
     )
+
+
+def _said(value: str | int | None) -> Cell:
+    return Cell(text=str(value)) if value is not None else unscored("it has none")
 
 
 def _shaded(score: Score | None) -> Cell:

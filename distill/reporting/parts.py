@@ -49,9 +49,12 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A chart: `svg` is finished markup, `caption` our words, `wide` asks for the whole width."""
+    """A chart: `draw` gives it as SVG, None where there is nothing to draw; Markdown draws none.
 
-    svg: str
+    `wide` asks for the whole width.
+    """
+
+    draw: Callable[[], str | None]
     caption: str
     wide: bool = False
 

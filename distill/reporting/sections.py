@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..evaluation.results import Dividend, Report, SplitNote, SwapVerdict
 from ..evaluation.verdicts import EMBEDDED_NOTE
@@ -55,7 +56,6 @@ def hero(result: Report) -> Hero:
             table=None,
         )
     others = len(rivals(result))
-    drawn = charts.swap_chart(main, "swap")
     caption = "Student minus teacher with its 95 % interval. It must stay clear of the red zone."
     return Hero(
         word=main.verdict,
@@ -67,7 +67,7 @@ def hero(result: Report) -> Hero:
         best=f"The best of {others} students on {main.split}, each tested alone." * (others > 1),
         elsewhere=tuple(_elsewhere(result, main)),
         warning=note,
-        picture=Picture(svg=drawn, caption=caption) if drawn else None,
+        picture=Picture(draw=partial(charts.swap_chart, main, "swap"), caption=caption),
         table=tables.verdicts_table(result.verdicts) if len(result.verdicts) > 1 else None,
     )
 
@@ -156,9 +156,9 @@ def _gains(found: Dividend, name: str) -> list[Part]:
         if arm.gain is not None
     ]
     title = f"Gain over the label-only student on {found.split}, points"
-    drawn = charts.difference_chart(dots, name, title=title)
+    draw = partial(charts.difference_chart, dots, name, title=title)
     caption = f"{title}, 95 % intervals. Grey: too small for so many rows to show."
-    return [Picture(svg=drawn, caption=caption, wide=True)] if drawn else []
+    return [Picture(draw=draw, caption=caption, wide=True)] if dots else []
 
 
 def _money(result: Report) -> Iterator[Section]:
@@ -174,14 +174,12 @@ def _learning(result: Report) -> Iterator[Section]:
         return
     found = result.learning.points
     splits = list(dict.fromkeys(point.split for point in found))[:4]
-    drawn = [
-        (split, line_charts.learning_chart(found, f"learning-{at}", split=split))
-        for at, split in enumerate(splits)
-    ]
     pictures = tuple(
-        Picture(svg=svg, caption=f"Whole answers right on {split}, with 95 % intervals.")
-        for split, svg in drawn
-        if svg
+        Picture(
+            draw=partial(line_charts.learning_chart, found, f"learning-{at}", split=split),
+            caption=f"Whole answers right on {split}, with 95 % intervals.",
+        )
+        for at, split in enumerate(splits)
     )
     parts: list[Part] = [Said(text=result.learning.sentence)]
     parts += [Gallery(pictures=pictures)] if pictures else []
@@ -197,7 +195,7 @@ def _training(result: Report) -> Iterator[Section]:
     parts: list[Part] = [Said(items=tuple(f"{one.name}: {curves.said(one)}" for one in shown))]
     pictures = [
         Picture(
-            svg=curves.drawn(one, name=f"training-{number}", alone=False),
+            draw=partial(curves.drawn, one, name=f"training-{number}", alone=False),
             caption=f"{one.name}, from the log in its run folder.",
         )
         for number, one in enumerate(shown, 1)

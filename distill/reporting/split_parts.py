@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..evaluation.results import Against, Comparison, Confidence, Report, SplitNote, SystemResult
 from . import charts, detail_tables, line_charts, tables
@@ -46,9 +47,9 @@ def _quality(result: Report, split: str, by: Against, name: str) -> list[Part]:
             dots.append(charts.Dot(name=system.name, role=system.role, score=found.row_exact))
     told = "against gold" if by == "gold" else "agreement with the teacher"
     title = f"Whole answers right on {split}, {told}"
-    drawn = charts.share_chart(dots, f"{name}-quality", title=title)
+    draw = partial(charts.share_chart, dots, f"{name}-quality", title=title)
     caption = f"{title}, with 95 % intervals. {MARKERS}.{_first(dots)}"
-    parts: list[Part] = [Picture(svg=drawn, caption=caption, wide=True)] if drawn else []
+    parts: list[Part] = [Picture(draw=draw, caption=caption, wide=True)] if dots else []
     table = tables.quality_table(result, split, by)
     parts += [table] if table else []
     other = tables.quality_table(result, split, "teacher") if by == "gold" else None
@@ -70,10 +71,11 @@ def _price(result: Report, split: str, by: Against, name: str) -> list[Part]:
         ("seconds_median", "s", "Quality against latency"),
     ):
         spots = _spots(result, split, by, field)
-        drawn = charts.frontier_chart(spots, f"{name}-{field[:4]}", title=title, unit=unit)
-        if drawn:
-            caption = f"{title}: nobody cheaper beats who is on the line. {MARKERS}."
-            pictures.append(Picture(svg=drawn, caption=caption.replace("cheaper", CHEAPER[unit])))
+        if len(spots) > 1:
+            where = f"{name}-{field[:4]}"
+            draw = partial(charts.frontier_chart, spots, where, title=title, unit=unit)
+            caption = f"{title}: nobody {CHEAPER[unit]} beats who is on the line. {MARKERS}."
+            pictures.append(Picture(draw=draw, caption=caption))
     parts: list[Part] = [Title(text="What it costs")]
     parts += [Gallery(pictures=tuple(pictures))] if pictures else []
     if len(_spots(result, split, by, "cost")) < 2:
@@ -108,7 +110,7 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
         for c in found
     ]
     title = f"Paired differences on {split}, points"
-    drawn = charts.difference_chart(dots, f"{name}-forest", title=title)
+    draw = partial(charts.difference_chart, dots, f"{name}-forest", title=title)
     caption = (
         f"{title}, with 95 % intervals and McNemar's p after Holm; hollow where the interval "
         "includes 0. Grey: differences too small for so many rows to show."
@@ -118,7 +120,7 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
     rest = left_out(shown, found, "the others are in report.json")
     return [
         Title(text="Who is better than whom"),
-        *([Picture(svg=drawn, caption=caption, wide=True)] if drawn else []),
+        Picture(draw=draw, caption=caption, wide=True),
         _folded(tables.comparisons_table(shown, split)),
         *([Said(text=rest, quiet=True)] if rest else []),
         Fold(summary="In words", parts=(Said(items=tuple(c.sentence for c in shown)),)),
@@ -162,24 +164,16 @@ def _confidence(result: Report, split: str, name: str) -> list[Part]:
         one = system.splits[split].confidence
         if one is not None and len(shown) < 4:
             shown[system.name] = one
-    pictures = []
-    for drawn, caption in (
-        (
-            line_charts.calibration_chart(shown, f"{name}-calibration"),
-            "Calibration: on the dotted line, who is 80 % sure is right 80 % of the time.",
-        ),
-        (
-            line_charts.risk_chart(shown, f"{name}-risk"),
-            "Risk against coverage: what stays wrong if only the surest rows are answered.",
-        ),
-    ):
-        if drawn:
-            pictures.append(Picture(svg=drawn, caption=caption))
-    return [
-        Title(text="Does it know when it is wrong?"),
-        *([Gallery(pictures=tuple(pictures))] if pictures else []),
-        table,
-    ]
+    calibration = Picture(
+        draw=partial(line_charts.calibration_chart, shown, f"{name}-calibration"),
+        caption="Calibration: on the dotted line, who is 80 % sure is right 80 % of the time.",
+    )
+    risk = Picture(
+        draw=partial(line_charts.risk_chart, shown, f"{name}-risk"),
+        caption="Risk against coverage: what stays wrong if only the surest rows are answered.",
+    )
+    pictures = Gallery(pictures=(calibration, risk))
+    return [Title(text="Does it know when it is wrong?"), pictures, table]
 
 
 def _rationales(result: Report, split: str) -> list[Part]:
