@@ -710,3 +710,38 @@ def test_a_student_may_be_named_as_a_teacher_is(tmp_path: Path, monkeypatch: Any
     served = stood(tmp_path / "s.db", student="http://me:secret@127.0.0.1:9/v1#x", mode="student")
     assert served.desk.student is not None
     assert served.desk.student.given == "http://127.0.0.1:9/v1#x"
+
+
+def test_shadowed_rows_calibrate_a_student_and_the_running_app_takes_the_cascade_up(
+    tmp_path: Path,
+) -> None:
+    from understudy.distill.guarantee.calibrating import calibrate as calibrated
+
+    def says(text: str) -> tuple[str, float]:
+        right, unsure = mood_of(text), text.endswith("?")
+        wrong = "good" if right == "bad" else "bad"
+        return (wrong, 0.55) if unsure else (right, 0.98)
+
+    store, model = tmp_path / "u.db", Scripted()
+    chain = swap(app(model), store=store, student=Pupil(says), mode="shadow", agreement=0.9)
+    texts = [f"row {n} {'x' * (n % 7)}{'?' if n % 3 == 0 else ''}" for n in range(900)]
+    for start in range(0, len(texts), 100):
+        chain.batch([{"text": text} for text in texts[start : start + 100]])
+        assert chain.flush(30)
+    assert chain.desk.student is not None
+    with Store(store) as opened:
+        found = calibrated(chain.task, opened, chain.desk.student.run, agreement=0.9)
+    assert found.threshold is not None
+    set_mode(store, "cascade")
+    wait_for(chain, "cascade")
+
+    asked = model.asked
+    answers = chain.batch([{"text": text} for text in ("sure", "sure?", "so", "so?")])
+    assert [answer.rationale for answer in answers] == [
+        "a pupil's",
+        "it says sure?",
+        "a pupil's",
+        "it says so?",
+    ]
+    assert chain.flush()
+    assert model.asked - asked >= 2
