@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from tests.test_openai_teacher import Server
 from understudy.distill.cli import main
 from understudy.store import Store
+from understudy.store.totals import spent_by
 
 NEWS = {"f1": "Moradores comemoraram a alta.", "f2": "A enchente deixou medo.", "f3": "Dia."}
 
@@ -99,6 +102,37 @@ def test_a_report_without_texts_shows_none(labelled):
     told = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
     assert told["margin"] == 5.0
     assert "comemoraram" not in Path("report/report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def server():
+    with Server() as started:
+        thread = threading.Thread(target=started.serve_forever, daemon=True)
+        thread.start()
+        yield started
+        started.shutdown()
+        thread.join()
+
+
+def test_a_providers_model_is_asked_over_http_within_a_sum(labelled, server):
+    """20 held-out rows; a row may cost a cent at most and costs far less."""
+    Path("prices.toml").write_text('["openai:m"]\ninput = 10\noutput = 40\n', encoding="utf-8")
+    arguments = ["evaluate", "--system", "openai:m", "--base-url", server.url]
+    arguments += ["--max-output-tokens", "200"]
+    status, _, error = labelled(*arguments[:-2], "--max-usd", "1")
+    assert "--max-output-tokens" in one_line(error)
+    assert (status, server.asked) == (1, [])
+    status, out, error = labelled(*arguments, "--max-usd", "0.05", "--concurrency", "1")
+    assert status == 0, error
+    assert "--max-usd" in out  # where it ended, and what to raise
+    asked = len(server.asked)
+    assert 0 < asked < 20
+    with Store("understudy.db") as store:
+        (found,) = [one for one in store.runs(role="baseline") if one.name == "openai:m"]
+        assert spent_by(store, found.id).usd <= 0.05
+    status, out, error = labelled(*arguments, "--max-usd", "5")
+    assert (status, len(server.asked)) == (0, 20)
+    assert "openai:m" in out
 
 
 @pytest.mark.parametrize(
