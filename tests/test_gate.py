@@ -177,6 +177,16 @@ def test_every_split_must_hold_unless_one_is_named():
     assert passes(whole, "student-reason-0.exact >= 0.75 on test")
 
 
+def test_every_seed_of_a_name_must_hold():
+    whole = news_report()  # student-reason-0 has .944 [.906, ..] on test, student-reason-1 .949
+    (result,) = gate(whole, ["student-reason.exact >= 0.9 on test"])
+    assert (result.passed, result.reason.count("on test")) == (True, 2)
+    (result,) = gate(whole, ["student-reason.exact >= 0.908 on test"])
+    assert not result.passed
+    assert "student-reason-0.exact" in result.reason
+    assert "student-reason-1.exact" not in result.reason
+
+
 def test_several_labels_are_one_mean_of_f1_with_the_mean_bounds():
     whole = correctness(0.8)
     low = [label.macro_f1.low or 0 for label in whole.labels.values()]

@@ -85,7 +85,8 @@ def gate(report: Report, expressions: Iterable[str]) -> list[GateResult]:
 
     `SYSTEM.METRIC >= SYSTEM.METRIC - NUMBER`, with `<=`, `+` and plain numbers too, and `on SPLIT`
     at the end; names of odd characters stand in "double quotes" or `backticks`. `student` is the
-    only student there is, `teacher` the one it learnt from. With >= the lower bound of left minus
+    only student there is, `teacher` the one it learnt from; a name without its seed is every seed,
+    and each must hold. With >= the lower bound of left minus
     right at 95 % must reach the number, with <= the upper bound. Where a figure is missing the
     expression does not hold. Accuracy and macro-F1 of two systems are paired; what is not paired is
     held bound against bound. Raises LabellingError for what cannot be read, or is not there.
@@ -131,15 +132,18 @@ def _bare(name: str) -> str:
 
 
 def _decided(report: Report, asked: Gate) -> GateResult:
-    gate_ = replace(asked, left=_known(report, asked.left), right=_known(report, asked.right))
     names = [split.name for split in report.splits]
     if asked.split is not None and asked.split not in names:
         raise LabellingError(
             f"gate {asked.expression!r}: there is no split {asked.split}; "
             f"the splits: {', '.join(names)}"
         )
-    splits = names if asked.split is None else [asked.split]
-    found = [_on_split(report, gate_, split) for split in splits]
+    found = [
+        _on_split(report, replace(asked, left=left, right=right), split)
+        for split in (names if asked.split is None else [asked.split])
+        for left in _known(report, asked.left)
+        for right in _known(report, asked.right)
+    ]
     failed = [reason for passed, reason in found if not passed]
     return GateResult(
         expression=asked.expression,
@@ -148,16 +152,19 @@ def _decided(report: Report, asked: Gate) -> GateResult:
     )
 
 
-def _known(report: Report, side: Side) -> Side:
-    """The side with the system's own name. Raises LabellingError where there is none such."""
+def _known(report: Report, side: Side) -> list[Side]:
+    """The side with the system's own name, or of every seed of that name. Raises LabellingError."""
     names = [system.name for system in report.systems]
+    students = [system for system in report.systems if system.role == "student"]
+    seeds = [system.name for system in students if system.arm == side.system]
     if side.system is None or side.system in names:
-        return side
-    students = [system.name for system in report.systems if system.role == "student"]
+        return [side]
     if side.system == "teacher" and report.reference is not None:
-        return replace(side, system=report.reference)
+        return [replace(side, system=report.reference)]
+    if seeds:
+        return [replace(side, system=name) for name in seeds]
     if side.system == "student" and len(students) == 1:
-        return replace(side, system=students[0])
+        return [replace(side, system=students[0].name)]
     raise LabellingError(f"there is no system {side.system}; the systems: {', '.join(names)}")
 
 
