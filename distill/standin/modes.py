@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...store.connection import StoreError
 from ...store.rows import Calibration, Mode, StandIn
@@ -63,8 +64,10 @@ class Modes:
         self._pid = 0
         self._row: StandIn | None = None
         self._unsaved: StandIn | None = None
+        self._over, self._starting = False, True
         self.standing = Standing()
         self._begin(asked)
+        self._let_go()  # an app may fork before its first call
 
     def now(self) -> Standing:
         """The mode in force; the first call in a process starts the thread that looks after it."""
@@ -76,31 +79,46 @@ class Modes:
         """Change the mode, here at once and in the store. Raises SwapError where it cannot be."""
         with self._lock:
             self.standing = self._checked(mode)
-            self._unsaved = self._row_of(mode)
+            self._unsaved, self._starting = self._row_of(mode), False
             self._save()
 
     def look(self) -> None:
         """Take up what the store says now. Never raises."""
         with self._lock:
+            if self._over:
+                return
+            row = self._read()
+            if self._starting and row is not None and row.reason != APP:
+                self._unsaved = None  # somebody was faster than the first call
             if self._unsaved is not None:
                 self._save()
-            row = self._read()
-            if row is None or self._unsaved is not None:
-                return
-            changed, self._row = row != self._row, row
-            if changed:
-                self._told.clear()
-            self.agreement = row.agreement if row.agreement is not None else self.agreement
-            before, self.standing = self.standing, self._possible(row.mode)
-            if changed and row.reason != APP:
-                self._alarm(before.mode, row)
+            elif row is not None:
+                self._take_up(row)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Look no more, and let go of the store; the mode stays as it is."""
         with self._lock:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+            self._over = True
+            self._let_go()
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody looks any more."""
+        return self._over
+
+    def _take_up(self, row: StandIn) -> None:
+        changed, self._row, self._starting = row != self._row, row, False
+        if changed:
+            self._told.clear()
+        self.agreement = row.agreement if row.agreement is not None else self.agreement
+        before, self.standing = self.standing, self._possible(row.mode)
+        if changed and row.reason != APP:
+            self._alarm(before.mode, row)
+
+    def _let_go(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
     def _begin(self, asked: Mode | None) -> None:
         """The mode at the start, see the class."""
@@ -198,12 +216,12 @@ class Modes:
             with Store(self.path) as store:
                 assert self._unsaved is not None
                 save_stand_in(store, self._unsaved)
-            self._row, self._unsaved = self._unsaved, None
+            self._row, self._unsaved, self._starting = self._unsaved, None, False
         except StoreError as error:
             self._lose(error)
 
     def _lose(self, error: Exception) -> None:
-        self.close()
+        self._let_go()
         self._tell(f"its mode cannot be kept in the store for now: {one_line(error)}")
 
     def _alarm(self, before: Mode, row: StandIn) -> None:
@@ -228,6 +246,7 @@ class Modes:
             if self._pid == os.getpid():
                 return
             if self._pid:
+                _LEFT.append(self._store)
                 self._store = None
             self._pid = os.getpid()
             self._thread = threading.Thread(
@@ -239,13 +258,14 @@ class Modes:
                 self._tell(one_line(error))
 
 
+_LEFT: list[Any] = []  # connections of a parent process: not even closed in a forked child
 _OVER = threading.Event()  # the interpreter ends: nobody looks any more
 
 
 def _looking(modes: weakref.ref[Modes]) -> None:
     while True:
         here = modes()
-        if here is None:
+        if here is None or here.over:
             return
         try:
             here.look()
