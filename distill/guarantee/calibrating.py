@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...chains.task import Task
+from ...store.provenance import taught_examples
 from ...store.rows import Calibration, Run
 from ...store.stand_ins import save_calibration
 from ...store.store import Store
@@ -199,7 +200,8 @@ def _evidence(
             "the student says of no answer how sure it is, so no row can be told from another; a "
             "student in this process does (ChatStudent), or a server that gives log-probabilities"
         )
-    unknown = [] if digest else ["which rows taught the student"]
+    known = digest is not None and taught_examples(store, digest)
+    unknown = [] if known else ["which rows taught the student: this store did not see it trained"]
     return Evidence(
         calibrator=calibrator,
         validation=_scored(fitted_rows, calibrator),
