@@ -105,7 +105,7 @@ def test_an_app_that_wants_a_reasoning_is_told_what_a_student_of_labels_lacks(
     assert parser.build(told).invoke(NEWS).raciocinio == "sem raciocínio"
 
 
-@pytest.mark.parametrize("app", ["parser", "graph", "rows"])
+@pytest.mark.parametrize("app", ["parser", "graph", "rows", "retrieval", "history"])
 def test_an_app_runs_from_the_command_line(app: str) -> None:
     command = [sys.executable, "-m", f"understudy.examples.apps.{app}"]
     root = Path(__file__).parents[1]
