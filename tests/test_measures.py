@@ -121,9 +121,7 @@ def test_throughput_is_over_the_time_at_work_and_pauses_count_for_nothing(tiny_t
     run = store.start_run(short)
     assert rows_per_second(store, run) is None
     for example in store.examples(tiny_task.name):
-        record = Record(
-            run=run.id, example=example.id, seconds=2.0, created="2026-01-01T00:00:00+00:00"
-        )
+        record = Record(run=run.id, example=example.id, seconds=2.0, created="2026")
         store.add_record(record)
     assert rows_per_second(store, run) == pytest.approx(60 / 2.0)  # 60 rows side by side
 

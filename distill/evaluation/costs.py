@@ -81,7 +81,8 @@ def rows_per_second(store: Store, run: Run) -> float | None:
     rows = sum(tick["n"] for tick in ticks)
     if not rows:
         return None
-    busy = _busy([(_epoch(tick["created"]), tick["longest"] or 0.0) for tick in ticks])
+    moments = [(_epoch(tick["created"]), tick["longest"] or 0.0) for tick in ticks]
+    busy = _busy([(at, longest) for at, longest in moments if at is not None])
     if busy < LONG:
         total = sum(tick["total"] or 0.0 for tick in ticks)
         alone = run.role == "baseline" and run.name in ONE_BY_ONE
@@ -250,8 +251,12 @@ def _busy(ticks: Sequence[tuple[float, float]]) -> float:
     return total + max(0.0, until - begun)
 
 
-def _epoch(text: str) -> float:
-    return datetime.datetime.fromisoformat(text).timestamp()
+def _epoch(text: str) -> float | None:
+    """Seconds; None for what is no time, as a record that was made elsewhere may have it."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _mean(values: Any) -> float | None:
