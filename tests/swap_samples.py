@@ -104,6 +104,15 @@ class Scripted(BaseChatModel):
 
     def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Iterator[Any]:
         text = self._text(messages)
+        if tools := kwargs.get("tools"):
+            name = convert_to_openai_tool(tools[0])["function"]["name"]
+            for start in range(0, len(text), 7):
+                call: Any = {"name": None if start else name, "args": text[start : start + 7]}
+                part: Any = {**call, "id": None if start else "1", "index": 0}
+                yield ChatGenerationChunk(
+                    message=AIMessageChunk(content="", tool_call_chunks=[part])
+                )
+            return
         for start in range(0, len(text), 7):
             last = start + 7 >= len(text)
             chunk = AIMessageChunk(
@@ -116,7 +125,7 @@ class Scripted(BaseChatModel):
     async def _astream(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        for chunk in self._stream(messages):
+        for chunk in self._stream(messages, *args, **kwargs):
             await asyncio.sleep(0)
             yield chunk
 

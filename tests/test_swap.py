@@ -408,6 +408,29 @@ class DictVerdict(TypedDict):
 
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("schema", [Verdict, Verdict.model_json_schema(), DictVerdict])
+def test_a_streamed_answer_is_remembered_as_the_whole_one_it_became(
+    tmp_path: Path, schema: Any, raw: bool
+) -> None:
+    bound: Any = PROMPT | Scripted().with_structured_output(schema, include_raw=raw)
+    chain = swap(bound, store=tmp_path / "u.db", name="verdict")
+    asked = {"text": "fine words"}
+    assert _unmarked(list(chain.stream(asked))) == _unmarked(list(bound.stream(asked)))
+    assert chain.flush()
+    said = "select answer, reasoning, error from records"
+    assert rows(tmp_path / "u.db", said) == [('{"mood":"good"}', "it says fine words", None)]
+
+
+def _unmarked(chunks: list[Any]) -> list[Any]:
+    """Chunks without the ids that every run gives its messages."""
+    found = []
+    for chunk in chunks:
+        told = chunk.get("raw") if isinstance(chunk, dict) else None
+        found.append((told.content, told.tool_call_chunks) if told is not None else chunk)
+    return found
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("schema", [Verdict, Verdict.model_json_schema(), DictVerdict])
 def test_a_students_answer_is_of_the_apps_own_type(tmp_path: Path, schema: Any, raw: bool) -> None:
     bound: Any = PROMPT | Scripted().with_structured_output(schema, include_raw=raw)
     task = swap(bound, store=tmp_path / "t.db").task
