@@ -9,6 +9,7 @@ from pathlib import Path
 EXTRAS = {
     "datasketch": "evaluate",
     "jinja2": "evaluate",
+    "matplotlib": "evaluate",
     "numpy": "evaluate",
     "sklearn": "evaluate",
     "bitsandbytes": "student",

@@ -39,6 +39,7 @@ HEAVY = {
     "langgraph",
     "llguidance",
     "markupsafe",
+    "matplotlib",
     "numpy",
     "openai",
     "pandas",
