@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    cli_calibrate,
     cli_care,
     cli_curate,
     cli_data,
@@ -18,6 +19,7 @@ from . import (
     cli_export,
     cli_review,
     cli_serve,
+    cli_standin,
     cli_store,
     cli_students,
     cli_train,
@@ -57,11 +59,23 @@ def demo(
         result = run_demo(folder, seed=seed, say=say, bars=row_bars, steps=step_bars)
     print_table(result.report)
     say(result.report.answer)
+    for dividend in result.report.dividends:
+        say(dividend.sentence)
     say(f"report {result.page}")
     say(result.summary)
 
 
-for module in (cli_serve, cli_students, cli_data, cli_export, cli_curate, cli_review, cli_store):
+for module in (
+    cli_serve,
+    cli_standin,
+    cli_calibrate,
+    cli_students,
+    cli_data,
+    cli_export,
+    cli_curate,
+    cli_review,
+    cli_store,
+):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)
