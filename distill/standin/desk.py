@@ -62,7 +62,9 @@ class Desk:
         self._told: set[str] = set()
         self._ending = False
         name = recorder.name
-        self._shadows: Background[Shown] = Background(ASIDE, self._shadow, f"shadow of {name}")
+        self._shadows: Background[Shown] = Background(
+            ASIDE, self._shadow, f"shadow of {name}", linger=0.0
+        )
         self._checks: Background[Shown] = Background(ASIDE, self._asked_again, f"checks of {name}")
         atexit.register(_end, weakref.ref(self))  # before the recorder's queue is closed
 
@@ -138,9 +140,17 @@ class Desk:
         answers: Sequence[Answered | None] = [None] * len(shown)
         if self.student is not None and not self._ending:
             rows = [(one.asked, one.seen.inputs) for one in shown]
-            answers = self.student.ask_all(rows, [_ALONE] * len(rows))
+            answers = self.student.ask_all(rows, [self._pace(len(rows))] * len(rows))
         for one, answered in zip(shown, answers, strict=True):
             self.recorder.record(self.with_student(one.seen, answered))
+
+    def _pace(self, rows: int) -> RunnableConfig:
+        """How many rows a student elsewhere is asked at once: one, and more where it falls behind.
+        Each is a thread that takes its turn before the app's; a student in this process makes one
+        batch of them."""
+        if self.student is None or self.student.local:
+            return _ALONE
+        return {**_ALONE, "max_concurrency": max(1, rows // 8)}
 
     def _asked_again(self, shown: list[Shown]) -> None:
         """Ask the teacher what the student has answered."""

@@ -61,7 +61,8 @@ def without_personal(text: str) -> str:
 
 def _without_mail(text: str) -> str:
     """The text without addresses: a host is found by its @, and the name before it backwards."""
-    parts, done = [], 0
+    parts: list[str] = []
+    done = 0
     for host in _HOST.finditer(text):
         at = host.start()
         name = _BEFORE_AT.search(text, max(done, at - _LONGEST_NAME), at)
@@ -73,7 +74,8 @@ def _without_mail(text: str) -> str:
 
 def _without_numbers(text: str) -> str:
     """The text with its numbers judged: looked at closely only where enough digits stand."""
-    parts, done = [], 0
+    parts: list[str] = []
+    done = 0
     for run in _RUN.finditer(text):
         start = run.start()
         start -= start > done and text[start - 1] in "+("
