@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import evaluate_options as options
-from .defaults import base_of, finished_students
+from .defaults import base_of
 from .display import print_table
 from .options import (
     DEFAULT_STORE,
@@ -26,7 +26,6 @@ from .options import (
 from .progress import row_bars
 
 if TYPE_CHECKING:
-    from .evaluation.prompted import Prompting
     from .evaluation.results import Report
     from .limits import Stopped
 
@@ -76,6 +75,7 @@ def evaluate(
     Run again, only what is missing is asked: adding a system asks that one alone.
     """
     from ..chains.loading import load_task
+    from .evaluation.typed import named_systems, prompting_of
     from .jobs import limits_of
     from .prices import default_table
 
@@ -110,7 +110,7 @@ def evaluate(
         row_bars() as progress,
         stoppable(),
     ):
-        students, others = _named(run or [], system or [], loaded.name, task, served)
+        students, others = named_systems(run or [], system or [], loaded.name, task, served)
         found, stopped = _evaluated(
             loaded,
             opened,
@@ -118,7 +118,9 @@ def evaluate(
             base=None if no_base else base or base_of(students),
             notebook=notebook,
             systems=others,
-            prompting=_prompting(loaded, task, strategy or [], teacher or [], given, served, table),
+            prompting=prompting_of(
+                loaded, task, strategy or [], teacher or [], given=given, served=served, table=table
+            ),
             support=support,
             curve=learning_curve or bool(learning_student),
             curve_students=learning_student or [],
@@ -167,11 +169,30 @@ def report(
             margin=margin,
             texts=not no_text,
             machine_usd_per_hour=machine_usd_per_hour,
+            commands=_remade_by(task, store, split or [], margin, machine_usd_per_hour, no_text),
         )
     say(f"report {page}")
     if gate:
         written = page.with_suffix(".json").read_bytes()
         _end(Report.model_validate_json(written), gate, None)
+
+
+def _remade_by(
+    task: str,
+    store: Path,
+    splits: Sequence[str],
+    margin: float,
+    machine: float | None,
+    no_text: bool,
+) -> list[str]:
+    """What makes the report again where the store is; which folder that is stays out of it."""
+    import shlex
+
+    told = ["understudy", "report", "--task", task, "--store", store.name]
+    told += [part for split in splits for part in ("--split", split)]
+    told += ["--margin", f"{margin:g}"]
+    told += [] if machine is None else ["--machine-usd-per-hour", f"{machine:g}"]
+    return [shlex.join(told + (["--no-text"] if no_text else []))]
 
 
 def _evaluated(
@@ -189,65 +210,6 @@ def _evaluated(
         return compare(task, store, **shown), stopped
     except LabellingError as error:
         raise LabellingError(in_flags(str(error))) from error
-
-
-def _named(
-    runs: Sequence[str],
-    systems: Sequence[str],
-    task: str,
-    reference: str,
-    served: dict[str, Any],
-) -> tuple[list[Path], dict[str, Any]]:
-    """The students' run folders, and the other systems by name."""
-    from ..chains.student.weights import student_folder
-    from .evaluation.prompted import load_system
-
-    others, named = {}, list(runs)
-    for system in systems:
-        if system == "offline" or ":" in system or system.endswith(".py"):
-            others[system] = load_system(system, task=reference, **served)
-        else:
-            named.append(system)
-    students = [student_folder(name) or Path(name) for name in named]
-    if not runs:
-        known = finished_students(Path("runs"), task)
-        students = [*known, *(one for one in students if one not in known)]
-    return students, others
-
-
-def _prompting(
-    task: Any,
-    reference: str,
-    strategies: Sequence[str],
-    teachers: Sequence[str],
-    given: dict[str, Any],
-    served: dict[str, Any],
-    table: Path | None,
-) -> Prompting:
-    from ..chains.teachers import load_teacher
-    from .evaluation.prompted import REASONED, Prompting
-    from .prices import find_price
-    from .teaching import read_shots, read_tools
-
-    if teachers and not strategies:
-        fail("--teacher is asked by each --strategy; give one, or --system", status=2)
-    known = {name: value for name, value in given.items() if value not in (None, [])}
-    if "shots" in known:
-        reasoned = any(name in REASONED for name in strategies)
-        known["shots"] = read_shots(task, known["shots"], reasoned=reasoned)
-    if "tools" in known:
-        known["tools"] = read_tools(known["tools"])
-    models = []
-    for name in teachers:
-        own = {} if name == "offline" else served
-        models.append(load_teacher(name, task=reference, **own))
-    pairs = zip(models, teachers, strict=True)
-    return Prompting(
-        strategies=list(strategies),
-        models=models,
-        given=known,
-        prices=[find_price(model, reference=name, table=table) for model, name in pairs],
-    )
 
 
 def _say_traced() -> None:

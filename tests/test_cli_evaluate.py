@@ -101,6 +101,8 @@ def test_a_report_without_texts_shows_none(labelled):
     assert labelled("report", "--no-text", "--margin", "0.05")[0] == 0
     told = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
     assert told["margin"] == 5.0
+    (command,) = told["provenance"]["commands"]
+    assert command.endswith("--store understudy.db --margin 0.05 --no-text")
     assert "comemoraram" not in Path("report/report.html").read_text(encoding="utf-8")
 
 

@@ -27,11 +27,13 @@ def report(
     margin: float = 0.02,
     texts: bool = True,
     machine_usd_per_hour: float | None = None,
+    commands: Sequence[str] = (),
 ) -> Path:
     """Compare everybody from what the store holds and write it all into `folder`.
 
     `margin` is the share by which a student may be worse and still stand in. Without `texts` the
-    rows are shown without their inputs and reasonings. Returns the path of the HTML page. Raises
+    rows are shown without their inputs and reasonings; `commands` are told as what makes the report
+    again. Returns the path of the HTML page. Raises
     LabellingError, StoreError.
     """
     from ..evaluation.comparing import compare  # a Report renders without LangChain and a store
@@ -44,6 +46,7 @@ def report(
         margin=margin,
         texts=texts,
         machine_usd_per_hour=machine_usd_per_hour,
+        commands=commands,
     )
     if not result.systems:
         raise LabellingError(
