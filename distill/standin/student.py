@@ -65,7 +65,7 @@ class Student:
         model = load_student(given) if isinstance(given, str | Path) else given
         self.app, self.given = app, _ADDRESS.sub(r"\1", str(given))  # without user and password
         self.own = not isinstance(model, BaseChatModel)  # it takes the app's input as it is
-        self.local = hasattr(model, "card")
+        self.local = hasattr(model, "card") and getattr(model, "base_url", None) is None
         self.chain: Runnable[Any, Any] = model if self.own else student_chain(app.task, model)
         if not isinstance(self.chain, Runnable):
             raise SwapError(f"a {type(given).__name__} is no student; give a chain or a run folder")
