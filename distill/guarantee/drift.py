@@ -17,16 +17,16 @@ from .detectors import Cusum, Level, Rise, rank_of
 from .reference import OTHER, value_key
 
 Kind = Literal["label mix", "length", "confidence", "agreement", "bound"]
-STEP = 0.05  # a loss of agreement that is to be found
+STEP = 0.05  # a loss of agreement that is to be found, on answered calls; thrice on the others
 RANKS = 0.1  # a shift of the mean rank that is to be found: of the median to the 40 % quantile
 HARMLESS = 0.02  # a share may move so much
 # How the false alarms of a week are shared out.
 _SHARES = {
-    "labels": 0.1,
-    "length": 0.1,
-    "confidence": 0.2,
-    "answered": 0.35,
-    "escalated": 0.2,
+    "labels": 0.05,
+    "length": 0.05,
+    "confidence": 0.15,
+    "answered": 0.4,
+    "escalated": 0.3,
     "bound": 0.05,
 }
 _SAID: Mapping[str, tuple[str, str]] = {
@@ -139,7 +139,7 @@ class Drift:
             horizon = max(10, round(self.week * (1 - share)))
             often_ = often["escalated"]
             found["escalated"] = Cusum(
-                escalated - passed, escalated, step=2 * STEP, horizon=horizon, often=often_
+                escalated - passed, escalated, step=3 * STEP, horizon=horizon, often=often_
             )
         return found
 
