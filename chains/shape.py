@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -61,3 +61,15 @@ def closed_schema(schema: Any) -> Any:
             if isinstance(shape, dict) and shape.get("title") == name.replace("_", " ").title():
                 shape.pop("title")
     return closed
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted paths to a nested dict: {"f1.emocao": "Medo"} -> {"f1": {"emocao": "Medo"}}."""
+    result: dict[str, Any] = {}
+    for path, value in flat.items():
+        *heads, last = path.split(".")
+        node = result
+        for head in heads:
+            node = node.setdefault(head, {})
+        node[last] = value
+    return result

@@ -228,18 +228,6 @@ def value_at(answer: Mapping[str, Any] | None, path: str) -> Any:
     return value
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted paths to a nested dict: {"f1.emocao": "Medo"} -> {"f1": {"emocao": "Medo"}}."""
-    result: dict[str, Any] = {}
-    for path, value in flat.items():
-        *heads, last = path.split(".")
-        node = result
-        for head in heads:
-            node = node.setdefault(head, {})
-        node[last] = value
-    return result
-
-
 def compact_json(data: Any) -> str:
     """The JSON that a student writes. DEL is escaped: llguidance's grammars want it so."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

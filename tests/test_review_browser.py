@@ -15,7 +15,8 @@ import pytest
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
-from understudy.chains.task import Task, nested
+from understudy.chains.shape import nested
+from understudy.chains.task import Task
 from understudy.distill.review import ReviewServer, serve_review
 from understudy.store import Example, Record, Run, Store
 from understudy.store.reviews import corrections, reviews

@@ -14,7 +14,7 @@ import pytest
 
 import understudy.examples.news
 from understudy.chains.offline_reading import read_sentence
-from understudy.chains.task import nested
+from understudy.chains.shape import nested
 from understudy.examples.news.generate import news_rows
 from understudy.examples.news.task import task
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from ...chains.task import Task, Thought, nested, value_at
+from ...chains.shape import nested
+from ...chains.task import Task, Thought, value_at
 from ...store.rows import Example, Record
 
 # Of five settings tried on the sample task (seed 0), the best on its validation rows, tied with the
