@@ -141,3 +141,25 @@ def test_the_review_queue_finds_wrong_labels_better_than_chance():
     assert list(figures) == ["noise_found_in_15pct", "exact_before", "exact_after"]
     assert figures["noise_found_in_15pct"] > 0.15
     assert min(figures["exact_before"], figures["exact_after"]) > 0.05  # few rows teach little
+
+
+def test_statistics_agree_with_the_libraries_and_intervals_hold():
+    figures = last_line("benchmarks.statistics")
+    keys = ["cases", "mismatches", "coverage_low", "coverage_high", "mcnemar_fpr"]
+    assert list(figures) == keys
+    assert figures["mismatches"] == 0
+    assert figures["coverage_low"] > 0.88  # 150 sets a cell
+    assert figures["mcnemar_fpr"] <= 0.06
+
+
+def test_the_report_of_many_rows_is_made_in_little_memory():
+    figures = last_line("benchmarks.report")
+    assert list(figures) == ["rows", "systems", "seconds", "peak_rss_mb"]
+    assert (figures["rows"], figures["systems"]) == (2000, 8)
+    assert figures["peak_rss_mb"] < 600
+
+
+def test_recording_loses_nothing_below_its_bound():
+    figures = last_line("benchmarks.swap")
+    assert list(figures) == ["p50_ms", "p99_ms", "lost_below_bound"]
+    assert figures["lost_below_bound"] == 0
