@@ -29,8 +29,9 @@ from langchain_core.outputs import ChatResult
 from langchain_core.runnables import Runnable
 
 from understudy.chains.offline import NewsTeacher, find_inputs
+from understudy.chains.shape import nested
 from understudy.chains.strategies import build_strategy, calls_per_row
-from understudy.chains.task import Thought, nested, value_at
+from understudy.chains.task import Thought, value_at
 from understudy.examples.news.generate import NewsRow, news_rows
 from understudy.examples.news.task import task
 

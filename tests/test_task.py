@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from understudy.chains import Task, TaskError
 from understudy.chains.comparison import COMPARATORS
-from understudy.chains.task import Target, nested, prompt_words, value_at
+from understudy.chains.shape import nested
+from understudy.chains.task import Target, prompt_words, value_at
 
 
 class Urgency(enum.Enum):
