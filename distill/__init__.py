@@ -1,4 +1,4 @@
-"""What is done with the other two rooms: label, train, evaluate, report."""
+"""What is done with the other two rooms: label, train, evaluate, report, swap."""
 
 from __future__ import annotations
 
@@ -6,19 +6,35 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .evaluation.prompted import Prompting
     from .evaluation.systems import evaluate
+    from .guarantee.calibrating import calibrate
     from .labelling import label
     from .recorded import record_labels
     from .reporting.pages import report
+    from .standin.callback import recording
     from .standin.swap import swap
     from .training import train
 
-__all__ = ["evaluate", "label", "record_labels", "report", "swap", "train"]
+__all__ = [
+    "Prompting",
+    "calibrate",
+    "evaluate",
+    "label",
+    "record_labels",
+    "recording",
+    "report",
+    "swap",
+    "train",
+]
 
 _ROOMS = {
+    "Prompting": "evaluation.prompted",
+    "calibrate": "guarantee.calibrating",
     "evaluate": "evaluation.systems",
     "label": "labelling",
     "record_labels": "recorded",
+    "recording": "standin.callback",
     "report": "reporting.pages",
     "swap": "standin.swap",
     "train": "training",
