@@ -117,24 +117,24 @@ def first_alarm(usual: World, now: World, draw: random.Random, longest: int) -> 
     return longest + 1, "none"
 
 
-def changes(usual: World) -> dict[str, World]:
+def changes(usual: World, rows: int = 60_000) -> dict[str, World]:
     """The changes, each as large as the issue asks for."""
     return {
         "label share + 0.2": replace(usual, rise=0.2),
-        "harder inputs": _lowered(usual, "harder", over_all=True),
-        "teacher's mind": _lowered(usual, "mind"),
-        "answered calls alone": _lowered(usual, "answered"),
+        "harder inputs": _lowered(usual, "harder", rows, over_all=True),
+        "teacher's mind": _lowered(usual, "mind", rows),
+        "answered calls alone": _lowered(usual, "answered", rows),
     }
 
 
-def _lowered(usual: World, field: str, *, over_all: bool = False) -> World:
+def _lowered(usual: World, field: str, rows: int, *, over_all: bool = False) -> World:
     """The world in which `field` takes 5 points of agreement."""
     wanted = usual.agreement(over_all=over_all) - 0.05
     low, high = 0.0, 4.0
     for _ in range(12):
         middle = (low + high) / 2
         lowered = replace(usual, **{field: middle})
-        if lowered.agreement(over_all=over_all, rows=60_000) > wanted:
+        if lowered.agreement(over_all=over_all, rows=rows) > wanted:
             low = middle
         else:
             high = middle
@@ -176,7 +176,7 @@ def main() -> None:
     )
     print(f"{'found within':22}", *(f"{step:>7,}" for step in steps), "   first alarm")
     within: dict[str, int | None] = {}
-    changed = changes(usual)
+    changed = changes(usual, 6_000 if options.quick else 60_000)
     for name, now in changed.items():
         found = sorted(
             first_alarm(usual, now, random.Random(f"{options.seed} {name} {run}"), steps[-1])
