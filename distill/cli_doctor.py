@@ -90,26 +90,39 @@ def _extra_lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _student_lines(found: dict[str, Any]) -> Iterator[str]:
-    from .progress import duration
+    from .bases import DEFAULT_BASE, PORTUGUESE_BASE
 
     fitting = [one for one in found["students"] if one["fits"]]
     yield (
         f"students   that fit, ESTIMATED for {found['rows']:,} rows of {found['tokens']:,} tokens "
         "with the default recipe"
     )
-    yield f"           {'embedded':<36} a toy of about a million parameters, to try things with"
+    yield f"           {'embedded':<36}  a toy of about a million parameters, to try things with"
     for one in fitting:
-        time = "" if one["seconds"] is None else duration(one["seconds"])
-        yield (
-            f"           {one['base']:<36} {_size(one['memory']):>9} {time:>12}, "
-            f"{one['rows_at_once']} at once, download {_size(one['download'])}, {one['licence']}"
-            f"{' (gated)' if one['gated'] else ''}"
-        )
+        yield f"           {_student_line(one)}"
+    if begin := [name for name in (DEFAULT_BASE, PORTUGUESE_BASE) if name in _names(fitting)]:
+        yield f"           begin with {' or, for Portuguese, '.join(begin)}"
+    if any(one["recomputed"] for one in fitting):
+        yield "           *: activations are recomputed, which takes less memory and more time"
     if any(one["gated"] for one in fitting):
         yield "           gated: accept its terms at https://huggingface.co/NAME, set HF_TOKEN"
     if left := len(found["students"]) - len(fitting):
         yield f"           {left} others do not fit (--json lists them)"
     yield "           timed on your own rows: understudy train --student NAME --plan"
+
+
+def _student_line(one: dict[str, Any]) -> str:
+    from .progress import duration
+
+    memory = _size(one["memory"]) + ("*" if one["recomputed"] else " ")
+    time = "time not known" if one["seconds"] is None else f"about {duration(one['seconds'])}"
+    told = [time, f"{one['rows_at_once']} rows at once", f"download {_size(one['download'])}"]
+    gated = " (gated)" if one["gated"] else ""
+    return f"{one['base']:<36}{memory:>10} {', '.join(told)}, {one['licence']}{gated}"
+
+
+def _names(students: list[dict[str, Any]]) -> set[str]:
+    return {one["base"] for one in students}
 
 
 def _size(count: int) -> str:

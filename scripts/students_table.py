@@ -60,7 +60,8 @@ def _cell(base: Base, machine: Machine) -> str:
         return f"no ({found.memory / GIB:.1f} GiB)"
     assert found.seconds is not None  # every machine has a rate
     at_once = "" if found.rows_at_once == 8 else f", {found.rows_at_once} at once"
-    return f"{found.memory / GIB:.1f} GiB, {duration(found.seconds)}{at_once}"
+    mark = "*" if found.recomputed else ""
+    return f"{found.memory / GIB:.1f} GiB{mark}, {duration(found.seconds)}{at_once}"
 
 
 if __name__ == "__main__":

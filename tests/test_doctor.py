@@ -62,7 +62,19 @@ def test_in_the_small_install_it_says_what_is_missing_and_the_command_that_adds_
     everything = ",".join(sorted(set(EXTRAS.values())))
     assert f"install 'understudy[{everything}]'" in told
     assert "student lacks bitsandbytes" in told
-    assert DEFAULT_BASE in told or "do not fit" in told
+    assert "time not known" in told or "do not fit" in told
+
+
+def test_it_says_which_student_to_begin_with_and_marks_what_is_recomputed():
+    students = doctor._students(replace(CPU, memory=32 * GIB), 1e11, 1000, 400)
+    told = list(cli_doctor._student_lines({"students": students, "rows": 1000, "tokens": 400}))
+    assert f"           begin with {DEFAULT_BASE} or, for Portuguese, {PORTUGUESE_BASE}" in told
+    marked = [line for line in told if "GiB* about" in line]
+    assert len(marked) == sum(one["recomputed"] and one["fits"] for one in students) > 0
+    tiny = doctor._students(replace(CPU, memory=GIB // 4), None, 1000, 400)
+    told = list(cli_doctor._student_lines({"students": tiny, "rows": 1000, "tokens": 400}))
+    assert f"           {len(BASES)} others do not fit (--json lists them)" in told
+    assert not any("begin with" in line for line in told)
 
 
 def test_the_json_is_one_object_with_all_of_it(run, small_install):
