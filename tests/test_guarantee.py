@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
-from scipy.stats import beta, binom  # type: ignore[import-untyped]
+from scipy.stats import beta, binom
 
 from understudy.chains.task import Task
 from understudy.distill.guarantee.applying import accepts, confidence_score, features_of
