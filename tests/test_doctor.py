@@ -62,7 +62,8 @@ def test_in_the_small_install_it_says_what_is_missing_and_the_command_that_adds_
     everything = ",".join(sorted(set(EXTRAS.values())))
     assert f"install 'understudy[{everything}]'" in told
     assert "student lacks bitsandbytes" in told
-    assert "time not known" in told or "do not fit" in told
+    if doctor.memory():  # without psutil, Windows does not tell
+        assert "time not known" in told or "do not fit" in told
 
 
 def test_it_says_which_student_to_begin_with_and_marks_what_is_recomputed():
@@ -83,7 +84,8 @@ def test_the_json_is_one_object_with_all_of_it(run, small_install):
     assert status == 0
     assert found["problems"] == []
     assert (found["rows"], found["tokens"]) == (7, 9)
-    assert [one["base"] for one in found["students"]] == [base.name for base in BASES]
+    known = [base.name for base in BASES] if doctor.memory() else []
+    assert [one["base"] for one in found["students"]] == known
     assert found["sqlite"] == {"version": sqlite3.sqlite_version, "lack": None}
     assert found["store"]["disk_free"] > 0
     assert found["device"]["lack"]
@@ -153,7 +155,7 @@ def test_a_store_of_this_disk_takes_a_write_ahead_log_and_nothing_is_left_there(
     found = json.loads(run("--json", "--store", "made/later/app.db")[1])["store"]
     assert found["write_ahead_log"] is True
     assert found["exists"] is False
-    assert found["path"] == str(tmp_path / "made/later/app.db")
+    assert found["path"] == str(Path.cwd() / "made/later/app.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -225,6 +227,7 @@ def _of(device: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.skipif(os.name == "nt", reason="without psutil, Windows does not tell")
 def test_memory_is_what_the_machine_has():
     found = doctor.memory()
     assert found is not None

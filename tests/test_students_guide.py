@@ -9,6 +9,7 @@ import io
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from understudy.chains.strategies import STRATEGIES
 from understudy.chains.task import TARGETS
 from understudy.distill import cli_doctor
 from understudy.distill.bases import BASES
-from understudy.distill.cli import app
+from understudy.distill.cli import app, main
 from understudy.distill.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,6 +150,29 @@ def test_the_python_of_the_course_page_runs_on_the_offline_teacher():
     with contextlib.redirect_stdout(io.StringIO()) as said:
         exec(compile("\n".join(blocks), "docs/curso.md", "exec"), {})
     assert "Felicidade" in said.getvalue()
+
+
+def test_the_first_commands_of_the_course_page_work_in_an_empty_folder(
+    tmp_path, monkeypatch, capsys
+):
+    """Those that need neither key nor shots: rows in, a few of them labelled and shown."""
+    monkeypatch.chdir(tmp_path)
+    block = re.findall(r"```bash\n(.*?)```", text_of("curso.md"), re.DOTALL)[0]
+    typed = [line for line in block.splitlines() if line != "understudy doctor"]
+    assert len(typed) == 3
+    for line in typed:
+        words = shlex.split(line)
+        if words[0] == "python":
+            monkeypatch.setattr(sys, "argv", ["generate", *words[3:]])
+            runpy.run_module(words[2], run_name="__main__")
+            continue
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+    said = capsys.readouterr().out
+    assert "2130 new examples" in said
+    assert "16 rows in understudy.db, 0 failed" in said
 
 
 def test_every_name_that_the_course_page_imports_exists():
