@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_on_few_rows_no_difference_is_not_equality_and_the_rows_needed_are_told(
     assert verdict.rows_needed > 30
     assert f"about {verdict.rows_needed:,} rows would do" in verdict.sentence
     told = answer(["test"], [verdict], margin=2.0)
-    assert "not enough rows: student (+0.0 points" in told
+    assert "not enough rows: student (0.0 points" in told
     assert "equal" not in told
 
 
@@ -116,6 +117,36 @@ def test_a_student_that_is_worse_than_the_margin_is_not_supported(tiny_task):
     )
     assert (verdict.verdict, verdict.rows_needed) == ("not supported", None)
     assert verdict.difference.value == pytest.approx(-10)
+    assert "not supported (−10.0 points" in verdict.sentence
+    few = judged(tiny_task, a_sheet(20), some_marks(first(17, 20)), some_marks(first(18, 20)))[0]
+    assert few.verdict == "not supported"
+    assert "so few rows do not rule it out" in few.sentence
+
+
+def test_the_shares_beside_a_difference_are_of_the_same_rows(tiny_task):
+    """A student asked a part of the rows is not held beside what the teacher got on all of them."""
+    teacher = some_marks(np.arange(1000) >= 500)
+    student = some_marks(np.ones(1000, bool))
+    asked = np.arange(1000) >= 500
+    parts = np.where(asked[:, None], 1, -1)
+    student = replace(student, asked=asked, answered=asked, gold_parts=parts, teacher_parts=parts)
+    verdict, _ = judged(tiny_task, a_sheet(1000), student, teacher)
+    assert verdict.difference.value == 0
+    assert ("whole answers right", "student 100.0 %, teacher 100.0 %") in verdict.numbers
+
+
+def test_where_whole_answers_are_rarely_right_their_parts_must_be_as_good_too(tiny_task):
+    """Ten parts a row: nobody gets a whole answer right, and the student half as many parts."""
+    rng = np.random.default_rng(0)
+    teacher = some_marks(np.zeros(1000, bool))
+    student = replace(teacher, gold_parts=(rng.random((1000, 10)) < 0.3).astype(np.int8))
+    teacher = replace(teacher, gold_parts=(rng.random((1000, 10)) < 0.6).astype(np.int8))
+    verdict, _ = judged(tiny_task, a_sheet(1000), student, teacher)
+    assert verdict.difference.low is not None
+    assert verdict.difference.low > -2
+    assert verdict.verdict == "not supported"
+    assert "of answer parts" in verdict.sentence
+    assert judged(tiny_task, a_sheet(1000), teacher, teacher)[0].verdict == "supported"
 
 
 def test_a_student_that_has_not_learnt_is_never_supported(tiny_task):

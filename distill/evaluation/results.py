@@ -145,8 +145,9 @@ class SwapVerdict(Row):
     `difference` is student minus teacher in percentage points of `row_exact` against gold; where
     there is no gold, agreement minus 100 (two systems that disagree on a share d of the rows differ
     by at most d in accuracy). `margin` is in percentage points, positive. Supported only when
-    `difference.low` > -margin. `rows_needed`: how many rows would decide, None where no number
-    would. `numbers`: the four (label, figure) that carry the verdict.
+    `difference.low` > -margin, and the same holds of the answers' parts where there are several.
+    `rows_needed`: how many rows would decide, were the difference as it is here; None where no
+    number would. `numbers`: the four (label, figure) that carry the verdict.
     """
 
     student: str

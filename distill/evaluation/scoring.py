@@ -142,14 +142,25 @@ def learnt(sheet: Sheet, marks: Marks, floor: Marks) -> bool | None:
 
 def points_in_parts(sheet: Sheet, first: Marks, second: Marks, against: str) -> Score:
     """First minus second, in percentage points of the answer parts that both were asked for."""
+    one, other, of, groups = paired_parts(sheet, first, second, against)
+    return paired_points(one, other, of, groups=groups)
+
+
+def paired_parts(
+    sheet: Sheet, first: Marks, second: Marks, against: str
+) -> tuple[Any, Any, Any, Any | None]:
+    """(right parts of the first, of the second, parts), int [m] each, and the groups of these rows.
+
+    The m rows, and their parts, that both were asked for.
+    """
     one, other = parts_of(first, against), parts_of(second, against)
     both = (one >= 0) & (other >= 0)
     rows = both.any(axis=1)
-    return paired_points(
+    return (
         ((one == 1) & both).sum(axis=1)[rows],
         ((other == 1) & both).sum(axis=1)[rows],
         both.sum(axis=1)[rows],
-        groups=units(sheet, rows),
+        units(sheet, rows),
     )
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ...store.rows import Score
-from ..statistics import NonInferiority, non_inferiority
-from .answered import Answering, Sheet
+from ..reporting.figures import points
+from ..statistics import NonInferiority, clustered_share, non_inferiority
+from .answered import Answering, Marks, Sheet
 from .differences import common_ground, paired_rows
 from .results import Against, Measured, SwapVerdict, Verdict
-from .scoring import units
+from .scoring import paired_parts, units
 
+_SEVERITY = ("supported", "not enough rows", "not supported")
 MOST_NAMED = 6  # students that the first screen names with their figures
 
 EMBEDDED_NOTE = (
@@ -34,7 +37,8 @@ def verdicts(
     """One for every student on the split of `sheet`; `margin` is in percentage points, above 0.
 
     `results` are the systems' figures on it by name. A student that is not shown to beat the
-    majority class gets no "supported", however little the teacher knows.
+    majority class gets no "supported", however little the teacher knows; nor does one that is as
+    good in whole answers only, because these are rarely right, and not in the answers' parts.
     """
     return [
         _verdict(sheet, one, reference, results, margin, ceiling)
@@ -73,6 +77,26 @@ def not_learnt(split: str, results: Mapping[str, Measured]) -> str | None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Test:
+    """Whole answers of student and teacher on the same rows, and parts where an answer has some.
+
+    `shares`: how many whole answers each got right on these rows.
+    """
+
+    against: Against
+    whole: NonInferiority
+    parts: NonInferiority | None
+    shares: tuple[Score, Score]
+
+    @property
+    def decides(self) -> NonInferiority:
+        """Whole answers, unless the parts are the worse."""
+        if self.parts is None or self.whole.verdict != "supported":
+            return self.whole
+        return max(self.whole, self.parts, key=lambda test: _SEVERITY.index(test.verdict))
+
+
 def _verdict(
     sheet: Sheet,
     student: Answering,
@@ -81,28 +105,26 @@ def _verdict(
     margin: float,
     ceiling: Score | None,
 ) -> SwapVerdict:
-    against, test = _tested(sheet, student, reference, margin)
+    test = _tested(sheet, student, reference, margin)
     result = results[student.name]
-    word: Verdict = test.verdict
+    word: Verdict = test.decides.verdict
     if word == "supported" and result.learnt is False:
         word = "not measurable"
     return SwapVerdict(
         student=student.name,
         teacher=reference.name,
         split=sheet.split,
-        against=against,
+        against=test.against,
         margin=margin,
-        difference=test.difference,
+        difference=test.whole.difference,
         verdict=word,
-        rows_needed=test.rows_needed if word == "not enough rows" else None,
-        numbers=_numbers(result, results.get(reference.name), test, against, ceiling),
-        sentence=_sentence(sheet.split, student.name, against, test, word, margin, result.learnt),
+        rows_needed=test.decides.rows_needed if word == "not enough rows" else None,
+        numbers=_numbers(result, results.get(reference.name), test, ceiling),
+        sentence=_sentence(sheet.split, student.name, test, word, margin, result.learnt),
     )
 
 
-def _tested(
-    sheet: Sheet, student: Answering, reference: Answering, margin: float
-) -> tuple[Against, NonInferiority]:
+def _tested(sheet: Sheet, student: Answering, reference: Answering, margin: float) -> _Test:
     """Against gold where both have some; else agreement with the teacher, held against 100 %.
 
     Two systems that differ on a share d of the rows differ by at most d in accuracy.
@@ -111,33 +133,49 @@ def _tested(
 
     mine = student.sheets[sheet.split]
     theirs = reference.sheets.get(sheet.split)
+    parts = None
     if theirs is not None and common_ground(mine, theirs) == "gold":
         right, other, both = paired_rows(mine, theirs, "gold")
         against: Against = "gold"
+        parts = _tested_parts(sheet, mine, theirs, margin)
     else:
         same, both = mine.right_rows("teacher")
         right, other, against = same[both], np.ones(int(both.sum()), bool), "teacher"
-    return against, non_inferiority(
-        right, other, both[both], margin_points=margin, groups=units(sheet, both)
+    groups, of = units(sheet, both), both[both]
+    return _Test(
+        against=against,
+        whole=non_inferiority(right, other, of, margin_points=margin, groups=groups),
+        parts=parts,
+        shares=(
+            clustered_share(right, of, groups=groups),
+            clustered_share(other, of, groups=groups),
+        ),
     )
 
 
+def _tested_parts(
+    sheet: Sheet, student: Marks, teacher: Marks, margin: float
+) -> NonInferiority | None:
+    """The same of the answers' parts; None where an answer has no more than one."""
+    if student.gold_parts.shape[1] < 2:
+        return None
+    first, second, of, groups = paired_parts(sheet, student, teacher, "gold")
+    return non_inferiority(first, second, of, margin_points=margin, groups=groups)
+
+
 def _numbers(
-    student: Measured,
-    teacher: Measured | None,
-    test: NonInferiority,
-    against: Against,
-    ceiling: Score | None,
+    student: Measured, teacher: Measured | None, test: _Test, ceiling: Score | None
 ) -> list[tuple[str, str]]:
     """The four figures that carry the verdict, as far as they are known."""
     numbers = []
-    if test.difference.value is not None:
-        label = "student minus teacher" if against == "gold" else "agreement minus 100 %"
-        numbers.append((label, _points(test.difference)))
-    if student.gold and teacher and teacher.gold:
-        accuracies = (student.gold.row_exact, teacher.gold.row_exact)
-        mine, theirs = (_percent(score) for score in accuracies)
-        numbers.append(("whole answers right", f"student {mine}, teacher {theirs}"))
+    difference = test.whole.difference
+    if difference.value is not None:
+        gold = test.against == "gold"
+        label = "student minus teacher" if gold else "agreement minus 100 %"
+        numbers.append((label, _points(difference)))
+        if gold:
+            mine, theirs = (_percent(score) for score in test.shares)
+            numbers.append(("whole answers right", f"student {mine}, teacher {theirs}"))
     if student.teacher:
         told = _percent(student.teacher.exact)
         if ceiling is not None and ceiling.value is not None:
@@ -164,32 +202,35 @@ def _saving(student: Measured, teacher: Measured | None) -> list[tuple[str, str]
 
 
 def _sentence(
-    split: str,
-    student: str,
-    against: Against,
-    test: NonInferiority,
-    word: Verdict,
-    margin: float,
-    learnt: bool | None,
+    split: str, student: str, test: _Test, word: Verdict, margin: float, learnt: bool | None
 ) -> str:
-    start = f"On {split}, that {student} can stand in for the teacher"
-    if test.difference.value is None:
-        return f"{start} is not measurable: no row was answered by both and can be scored."
-    ground = "" if against == "gold" else ", taking the teacher for right because there is no gold"
-    seen = f"{_points(test.difference)} at a margin of {margin:g}{ground}"
+    start = f"On {split}, {student} in place of the teacher:"
+    if test.whole.difference.value is None:
+        return f"{start} not measurable, no row was answered by both and can be scored."
+    ground = (
+        "student minus teacher"
+        if test.against == "gold"
+        else "taking the teacher for right because there is no gold"
+    )
+    seen = f"{_points(test.whole.difference)} of whole answers right, {ground}"
+    if test.decides is test.parts:
+        seen += f", but {_points(test.parts.difference)} of answer parts"
+    seen += f", at a margin of {margin:g}"
     if word == "not measurable":
-        return (
-            f"{start} is not measurable: {student} is not shown to beat the majority class "
-            f"({seen})."
-        )
-    if word == "supported":
-        return f"{start} is supported: {seen}."
+        return f"{start} not measurable, it is not shown to beat the majority class ({seen})."
     lost = " It has not learnt the task: it is not shown to beat the majority class."
     tail = lost if learnt is False else ""
+    return f"{start} {_word(word, test.decides, margin)} ({seen}).{tail}"
+
+
+def _word(word: Verdict, test: NonInferiority, margin: float) -> str:
     if word == "not enough rows":
-        more = f"; about {test.rows_needed:,} rows would do" if test.rows_needed else ""
-        return f"{start} is undecided, there are not enough rows: {seen}{more}.{tail}"
-    return f"{start} is not supported: {seen}.{tail}"
+        needed = f"about {test.rows_needed:,} rows would do, were the difference as it is here"
+        return f"not enough rows to say; {needed}" if test.rows_needed else "not enough rows to say"
+    if word == "not supported":
+        beyond = (test.difference.high or 0.0) > -margin
+        return f"{word}, though so few rows do not rule it out" if beyond else word
+    return word
 
 
 def _on_split(split: str, found: Sequence[SwapVerdict]) -> str | None:
@@ -210,12 +251,13 @@ def _shown(verdict: SwapVerdict) -> str:
     value = verdict.difference.value
     if value is None:
         return verdict.student
-    needed = f", about {verdict.rows_needed:,} rows would do" if verdict.rows_needed else ""
+    needed = f", about {verdict.rows_needed:,} rows might do" if verdict.rows_needed else ""
     return f"{verdict.student} ({_points(verdict.difference)}{needed})"
 
 
 def _points(score: Score) -> str:
-    return f"{score.value:+.1f} points [{score.low:+.1f}, {score.high:+.1f}]"
+    ends = (points(end or 0.0) for end in (score.value, score.low, score.high))
+    return "{} points [{} to {}]".format(*ends)
 
 
 def _percent(score: Score) -> str:
