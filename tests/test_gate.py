@@ -99,7 +99,7 @@ def test_any_text_is_read_or_refused(text):
         ("student.exact >= teacher.exact * 2", "is not understood"),
         ("student.glory >= 0.9", "no metric glory; the metrics: accuracy, exact"),
         ("nobody.exact >= 0.9", "no system nobody; the systems: teacher, a, b"),
-        ("student.exact >= 0.9", "no system student; the systems: teacher, a, b"),
+        ("student.exact >= 0.9", "several students, write which one is meant: a, b"),
         ("a.exact >= 0.9 on wild", "no split wild; the splits: test"),
         ("__import__('os').exact >= 0.9", "no system __import__('os')"),
     ],

@@ -148,7 +148,8 @@ def test_a_student_has_paid_for_itself_after_rows_in_a_range():
     found = break_even("s", teacher=teacher, machine=0.0005, training=1.0, labels=3.0)
     assert found.rows_low == math.ceil(1.0 / (0.0025 - 0.0005))
     assert found.rows_high == math.ceil(4.0 / (0.0015 - 0.001))
-    assert "500 to 8,000 rows" in found.sentence
+    assert "500 rows (" in found.sentence
+    assert "to 8,000 (" in found.sentence
     never = break_even("s", teacher=teacher, machine=0.01, training=1.0, labels=None)
     assert (never.rows_low, never.rows_high) == (None, None)
     assert "does not pay" in never.sentence
@@ -156,6 +157,11 @@ def test_a_student_has_paid_for_itself_after_rows_in_a_range():
     assert (maybe.rows_low, maybe.rows_high) == (667, None)
     unknown = break_even("s", teacher=Score(value=None), machine=0.1, training=1.0, labels=None)
     assert "not known" in unknown.sentence
+    untold = break_even("s", teacher=teacher, machine=0.1, training=None, labels=None)
+    assert "training" in untold.sentence
+    assert "--machine-usd-per-hour" not in untold.sentence
+    silent = break_even("s", teacher=teacher, machine=None, training=1.0, labels=None)
+    assert "throughput" in silent.sentence
     assert machine_usd(None, 1.0) is None
     assert machine_usd(2.0, 7.2) == pytest.approx(0.001)
 
@@ -325,6 +331,16 @@ def test_a_flat_curve_promises_nothing_and_two_points_are_too_few():
     assert gain.low is not None
     assert gain.low <= 0 <= (gain.high or 0)
     assert next_gain([point(100, 0.5), point(200, 0.6)]) is None
+
+
+def test_more_labels_are_never_promised_to_bring_more_than_is_wrong():
+    steep = [point(n, share, n=40) for n, share in ((150, 0.3), (300, 0.6), (600, 0.8))]
+    gain = next_gain([*steep, point(1200, 0.975, n=40)])
+    assert gain is not None
+    assert 0 < (gain.value or 0) < 2.5
+    done = next_gain([*steep, point(1200, 1.0, n=40)])
+    assert done is not None
+    assert (done.value, done.high) == (0.0, 0.0)
 
 
 def test_the_points_of_a_curve_are_an_eighth_a_quarter_a_half_and_all():

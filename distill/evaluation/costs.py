@@ -70,7 +70,8 @@ def rows_per_second(store: Store, run: Run) -> float | None:
 
     A record says when it was ready, to the second, and how long it took. Pauses between two calls
     of the command count for nothing. A run of less than LONG seconds is timed by its rows' seconds
-    and how many were in work at once (Little's law), which flatters nobody by much.
+    and how many were in work at once (Little's law), and never as faster than its time stamps, a
+    second in the dark, allow: fewer may have been in work.
     """
     ticks = store.connection.read(
         "select created, count(*) as n, sum(seconds) as total, max(seconds) as longest "
@@ -86,7 +87,8 @@ def rows_per_second(store: Store, run: Run) -> float | None:
     if busy < LONG:
         total = sum(tick["total"] or 0.0 for tick in ticks)
         alone = run.role == "baseline" and run.name in ONE_BY_ONE
-        busy = total / min(rows, 1 if alone else AT_ONCE.get(run.role, OTHERS))
+        at_once = min(rows, 1 if alone else AT_ONCE.get(run.role, OTHERS))
+        busy = max(total / at_once, busy - 1)
     return rows / busy if busy > 0 else None
 
 
@@ -166,24 +168,39 @@ def break_even(
     if teacher.value is None or not teacher.value:
         why = "is not known" if teacher.value is None else "is nothing"
         return _no_range(student, f"what a row of the teacher costs {why}")
-    if machine is None or training is None:
+    if machine is None and training is None:
         return _no_range(student, "its machine has no price: give --machine-usd-per-hour")
+    if training is None:
+        return _no_range(student, "what its training took is not, its run folder is gone")
+    if machine is None:
+        return _no_range(student, "its throughput is not")
     dear = teacher.high if teacher.high is not None else teacher.value
     cheap = teacher.low if teacher.low is not None else teacher.value
     low = _rows(training, dear - machine)
     high = _rows(training + (labels or 0.0), cheap - machine / IDLE)
+    sentence = _paid_after(student, low, high, labels)
     paid = f"${training:.2f} of training" + (f" and ${labels:.2f} of labels" if labels else "")
-    each = f"${1000 * teacher.value:.2f} for 1,000 rows of the teacher, ${1000 * machine:.2f} of it"
-    if low is None:
-        sentence = f"{student} does not pay for itself: a row costs no less than the teacher's"
-    elif high is None:
-        sentence = f"{student} has paid for itself after {low:,} rows at best, or never, if its "
-        sentence += "machine is idle half of the time"
-    else:
-        sentence = f"{student} has paid for itself after {low:,} to {high:,} rows"
+    each = f"1,000 rows cost {_usd(1000 * teacher.value)} by the teacher"
+    each += f" and {_usd(1000 * machine)} by the student on a busy machine"
     return BreakEven(
-        student=student, rows_low=low, rows_high=high, sentence=f"{sentence} ({paid}; {each})."
+        student=student, rows_low=low, rows_high=high, sentence=f"{sentence}. {paid}; {each}."
     )
+
+
+def _paid_after(student: str, low: int | None, high: int | None, labels: float | None) -> str:
+    """The range, with what was assumed for either end."""
+    if low is None:
+        return f"{student} does not pay for itself: a row costs no less than the teacher's"
+    counted = ", the labels counted" if labels else ""
+    free = ", the labels taken as bought anyway" if labels else ""
+    best = f"{student} has paid for itself after {low:,} rows (at best: a busy machine{free})"
+    if high is None:
+        return f"{best}, or never, where the machine is idle half of the time"
+    return f"{best} to {high:,} (the machine idle half of the time{counted})"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:.2f}" if amount >= 0.01 else f"${amount:.2g}"
 
 
 def break_evens(

@@ -165,6 +165,9 @@ def _known(report: Report, side: Side) -> list[Side]:
         return [replace(side, system=name) for name in seeds]
     if side.system == "student" and len(students) == 1:
         return [replace(side, system=students[0].name)]
+    if side.system == "student" and students:
+        among = ", ".join(dict.fromkeys(system.arm for system in students))
+        raise LabellingError(f"there are several students, write which one is meant: {among}")
     raise LabellingError(f"there is no system {side.system}; the systems: {', '.join(names)}")
 
 

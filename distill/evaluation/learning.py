@@ -9,6 +9,7 @@ from typing import Any
 from ...chains.task import Task
 from ...store.rows import Run, Score
 from ...store.store import Store
+from ..reporting.figures import points as signed
 from ..statistics import clustered_share
 from .costs import label_costs
 from .marking import Answers, Split, marks, read_answers, read_split
@@ -98,7 +99,8 @@ def power_law(labels: Sequence[int], wrong: Sequence[Any], of: Sequence[int]) ->
 def next_gain(points: Sequence[LearningPoint], more: int = MORE) -> Score | None:
     """What the next `more` labels are predicted to bring, in percentage points of right answers.
 
-    From the power law through the points of one system on one split; its interval by drawing every
+    The power law through the points of one system on one split says which share of what is wrong
+    now goes, so that never more is promised than is wrong; its interval by drawing every
     point's errors anew (a parametric bootstrap, seeded). The draws are independent, though all
     points answer the same rows, which makes it wider than it need be. None for fewer than three.
     """
@@ -114,9 +116,8 @@ def next_gain(points: Sequence[LearningPoint], more: int = MORE) -> Score | None
         np.r_[count, generator.binomial(n, count / n, DRAWS)]
         for count, n in zip(wrong, of, strict=True)
     ]
-    start, slope = power_law(labels, drawn, of)
-    last = labels[-1]
-    gains = 100 * (np.exp(start) * (last**-slope - (last + more) ** -slope))
+    _, slope = power_law(labels, drawn, of)
+    gains = 100 * drawn[-1] / of[-1] * (1 - (1 + more / labels[-1]) ** -slope)
     low, high = np.quantile(gains[1:], [0.025, 0.975])
     value = float(gains[0])
     return Score(value=value, low=min(float(low), value), high=max(float(high), value), n=of[-1])
@@ -150,8 +151,8 @@ def _sentence(points: Sequence[LearningPoint], each: float | None) -> str:
     head += f"{100 * (last.right.value or 0.0):.1f} % of rows"
     if gain is None or gain.value is None or gain.low is None or gain.high is None:
         return f"{head}; for a forecast there are too few points."
-    told = f"the next {MORE:,} labels are predicted to bring {gain.value:+.1f} points (95 % "
-    told += f"interval {gain.low:+.1f} to {gain.high:+.1f}, a power law through "
+    told = f"should the curve go on as so far, the next {MORE:,} labels bring {signed(gain.value)} "
+    told += f"points (95 % interval {signed(gain.low)} to {signed(gain.high)}, a power law through "
     told += f"{len(systems[best])} points)"
     if gain.low <= 0:
         return f"{head}; {told}: that they are worth any price is not shown."
