@@ -15,6 +15,7 @@ from . import (
     cli_curate,
     cli_data,
     cli_distill,
+    cli_doctor,
     cli_evaluate,
     cli_export,
     cli_review,
@@ -66,6 +67,7 @@ def demo(
 
 
 for module in (
+    cli_doctor,
     cli_serve,
     cli_standin,
     cli_calibrate,
