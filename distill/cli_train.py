@@ -68,7 +68,7 @@ SetOption = Annotated[
 EpochsOption = Annotated[float | None, _recipe(help="default: the recipe's")]
 RateOption = Annotated[float | None, _recipe("--learning-rate", help="default: the recipe's")]
 BatchOption = Annotated[int | None, _recipe("--batch-size", min=1, help="rows of one step")]
-SeedOption = Annotated[int, _recipe()]
+SeedOption = Annotated[int, _recipe(help="of the rows' order and the first weights")]
 SweepOption = Annotated[
     list[str] | None,
     _run(
