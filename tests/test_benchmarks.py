@@ -163,3 +163,21 @@ def test_recording_loses_nothing_below_its_bound():
     figures = last_line("benchmarks.swap")
     assert list(figures) == ["p50_ms", "p99_ms", "lost_below_bound"]
     assert figures["lost_below_bound"] == 0
+
+
+def test_a_calibrated_cascade_keeps_its_promise():
+    figures = last_line("benchmarks.guarantee")
+    keys = ["deployments", "violations", "naive_violations", "refused", "coverage_share"]
+    assert list(figures) == keys
+    assert figures["violations"] <= 6 < figures["naive_violations"]
+
+
+def test_drift_is_found_and_quiet_weeks_are_quiet():
+    figures = last_line("benchmarks.drift")
+    assert list(figures) == ["detected_within", "false_alarm_rate"]
+    assert figures["detected_within"]["label share + 0.2"] <= 1000
+    assert figures["false_alarm_rate"] <= 0.15
+
+
+def test_a_cascade_covers_more_after_it_learnt_what_it_passed_on():
+    assert last_line("benchmarks.cascade")
