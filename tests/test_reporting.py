@@ -20,7 +20,7 @@ import pytest
 from understudy.chains.task import Task
 from understudy.distill.display import print_table
 from understudy.distill.evaluation.comparing import compare
-from understudy.distill.evaluation.results import Report
+from understudy.distill.evaluation.results import LabelDifference, Report
 from understudy.distill.evaluation.verdicts import EMBEDDED_NOTE
 from understudy.distill.reporting import charts, detail_tables, figures, html, markdown, tables
 from understudy.distill.reporting import pages as reporting
@@ -457,6 +457,32 @@ def test_a_comparison_says_what_it_could_have_shown() -> None:
     assert row["Difference, points"] == "+11.9 [+7.2 to +16.7]"
     assert row["Detectable, points"] == "±7.9"
     assert (row["p (McNemar)"], row["p (Holm)"]) == ("<0.001", "0.124")
+
+
+def test_a_comparison_is_shown_one_label_at_a_time_too() -> None:
+    report = SAMPLES["news_report"]()
+    label = LabelDifference(
+        points=Score(value=-3.3, low=-6.1, high=-0.4, n=240),
+        only_first=4,
+        only_second=12,
+        p=0.077,
+        p_holm=0.308,
+    )
+    pair = report.comparisons[0].model_copy(update={"labels": {"f1.<b>mood</b>": label}})
+    some = report.model_copy(update={"comparisons": [pair, *report.comparisons[1:]]})
+    table = tables.label_differences_table(some.comparisons, pair.split)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0][1:]] == [
+        "f1.<b>mood</b>",
+        "−3.3",
+        "0.077",
+        "0.308",
+        "4",
+        "12",
+    ]
+    assert "One label at a time" in Page(render_html(some)).text
+    assert "<b>mood" not in render_html(some)
+    assert "One label at a time" not in render_html(report)
 
 
 def test_a_student_that_has_not_learnt_is_marked() -> None:

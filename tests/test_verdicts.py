@@ -239,6 +239,53 @@ def test_rows_of_a_group_are_one_coin_of_the_test(tiny_task):
     assert (grouped.points.low or 0) < (alone.points.low or 0)
 
 
+@pytest.mark.parametrize("gold", [True, False])
+def test_each_label_path_has_its_own_mcnemar_corrected_for_all_of_them(tiny_task, gold):
+    binomtest = importlib.import_module("scipy.stats").binomtest
+    rng = np.random.default_rng(4)
+    systems = []
+    for name, role, chances in (
+        ("teacher", "teacher", (1.0, 1.0)),
+        ("label", "student", (0.9, 0.5)),
+        ("reason", "student", (0.8, 0.8)),
+    ):
+        right = rng.random((200, 2)) < np.array(chances)
+        made = some_marks(right.all(axis=1), gold=gold)
+        systems.append(one(tiny_task, name, role, replace(made, given=(~right).astype(np.int16))))
+    found, _ = comparisons(tiny_task, a_sheet(200, gold=gold), systems, reference="teacher")
+    marks = {system.name: system.sheets["test"].given for system in systems}
+    ps: list[tuple[float, float]] = []
+    for pair in found:
+        assert list(pair.labels) == list(tiny_task.labels)
+        assert pair.against == ("gold" if gold else "teacher")
+        for column, label in enumerate(pair.labels.values()):
+            mine, theirs = (marks[name][:, column] == 0 for name in (pair.first, pair.second))
+            won, lost = int((mine & ~theirs).sum()), int((theirs & ~mine).sum())
+            assert (label.only_first, label.only_second) == (won, lost)
+            assert label.points.value == pytest.approx(100 * (won - lost) / 200)
+            assert label.p == pytest.approx(binomtest(won, won + lost).pvalue if won + lost else 1)
+            ps.append((label.p or 0, label.p_holm or 0))
+    assert min(ps)[1] == pytest.approx(len(ps) * min(ps)[0])
+    assert all(holm >= p for p, holm in ps)
+
+
+def test_an_interval_beside_zero_that_many_pairs_explain_is_told_as_such(tiny_task):
+    rng = np.random.default_rng(1)
+    others = [
+        one(tiny_task, f"o{number}", "baseline", some_marks(rng.random(200) < 0.5))
+        for number in range(6)
+    ]
+    mine, theirs = np.r_[np.ones(16), np.zeros(5)], np.r_[np.zeros(16), np.ones(5)]
+    rest = np.ones(179)
+    a = one(tiny_task, "a", "student", some_marks(np.r_[mine, rest]))
+    b = one(tiny_task, "b", "student", some_marks(np.r_[theirs, rest]))
+    found, _ = comparisons(tiny_task, a_sheet(200), [a, b, *others], reference=None)
+    pair = next(one for one in found if {one.first, one.second} == {"a", "b"})
+    assert (pair.points.low or 0) > 0
+    assert "no difference between a and b is shown" in pair.sentence
+    assert "among so many pairs (tested alone, p 0.03)" in pair.sentence
+
+
 def test_of_many_systems_the_pairs_of_students_are_tested_first(tiny_task):
     rng = np.random.default_rng(5)
     students = [

@@ -8,10 +8,11 @@ from typing import Any
 
 from ...chains.task import Task
 from ...store.rows import Score
+from ..reporting.figures import points as signed
 from ..statistics import detectable_points, holm, mcnemar, paired_points
 from .answered import Answering, Marks, Sheet
 from .paired_f1 import macro_f1_points
-from .results import Against, Comparison
+from .results import Against, Comparison, LabelDifference
 from .scoring import label_columns, units
 
 MOST_PAIRS = 66  # on one split: all pairs of twelve systems
@@ -33,13 +34,28 @@ def comparisons(
     pairs = list(itertools.combinations(here, 2))
     weights = [_weight(*pair, reference=reference) for pair in pairs]
     chosen = sorted(range(len(pairs)), key=weights.__getitem__)[:MOST_PAIRS]
-    made = [_comparison(task, sheet, *pairs[place]) for place in sorted(chosen)]
-    known = [one for one in made if one is not None]
-    corrected = holm([one.p for one in known])
+    taught = next((one.sheets[sheet.split] for one in here if one.name == reference), None)
+    made = [_comparison(task, sheet, *pairs[place], taught) for place in sorted(chosen)]
+    return _corrected([one for one in made if one is not None]), len(pairs)
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """With Holm's p: of whole answers one family, of label paths another."""
+    whole = holm([one.p for one in found])
+    parts = iter(holm([label.p for one in found for label in one.labels.values()]))
     return [
-        one.model_copy(update={"p_holm": p, "sentence": _sentence(one, p)})
-        for one, p in zip(known, corrected, strict=True)
-    ], len(pairs)
+        one.model_copy(
+            update={
+                "p_holm": p,
+                "labels": {
+                    path: label.model_copy(update={"p_holm": next(parts)})
+                    for path, label in one.labels.items()
+                },
+                "sentence": _sentence(one, p),
+            }
+        )
+        for one, p in zip(found, whole, strict=True)
+    ]
 
 
 def _weight(first: Answering, second: Answering, *, reference: str | None) -> tuple[int, int]:
@@ -48,30 +64,64 @@ def _weight(first: Answering, second: Answering, *, reference: str | None) -> tu
     return -students, not with_reference
 
 
-def _comparison(task: Task, sheet: Sheet, first: Answering, second: Answering) -> Comparison | None:
+def _comparison(
+    task: Task, sheet: Sheet, first: Answering, second: Answering, taught: Marks | None
+) -> Comparison | None:
     one, other = first.sheets[sheet.split], second.sheets[sheet.split]
     against = common_ground(one, other)
     if against is None:
         return None
     right, other_right, both = paired_rows(one, other, against)
     groups = units(sheet, both)
-    only_first, only_second = right & ~other_right, other_right & ~right
-    gains = _net(only_first, only_second, groups)
-    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    tested = _tested(right, other_right, groups)
+    better, worse, coins = tested.pop("better"), tested.pop("worse"), tested.pop("units")
     return Comparison(
         first=first.name,
         second=second.name,
         split=sheet.split,
         against=against,
-        points=paired_points(right, other_right, both[both], groups=groups),
         macro_f1=_macro_f1(task, sheet, one, other, both, groups) if against == "gold" else None,
-        only_first=int(only_first.sum()),
-        only_second=int(only_second.sum()),
-        p=mcnemar(better, worse),
-        p_holm=None,
-        detectable=detectable_points((better + worse) / len(gains), len(gains)),
+        detectable=detectable_points((better + worse) / coins, coins),
+        labels=_labels(task, sheet, one, other, both, taught if against == "teacher" else None),
         sentence="",
+        **tested,
     )
+
+
+def _tested(first: Any, second: Any, groups: Any | None) -> dict[str, Any]:
+    """What McNemar's test says of who was right on the same rows, bool [m] each."""
+    import numpy as np
+
+    only_first, only_second = first & ~second, second & ~first
+    gains = _net(only_first, only_second, groups)
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
+    return {
+        "points": paired_points(first, second, np.ones(len(first)), groups=groups),
+        "only_first": int(only_first.sum()),
+        "only_second": int(only_second.sum()),
+        "p": mcnemar(better, worse),
+        "p_holm": None,
+        "better": better,
+        "worse": worse,
+        "units": len(gains),
+    }
+
+
+def _labels(
+    task: Task, sheet: Sheet, first: Marks, second: Marks, both: Any, taught: Marks | None
+) -> dict[str, LabelDifference]:
+    """One label path at a time, on the rows where gold (or `taught`) speaks of it."""
+    expected = sheet.gold if taught is None else taught.given
+    found = {}
+    for column, path in enumerate(task.labels if len(task.labels) > 1 else ()):
+        rows = both & (expected[:, column] >= 0)
+        if rows.any():
+            wanted = expected[rows, column]
+            right, other = (marks.given[rows, column] == wanted for marks in (first, second))
+            tested = _tested(right, other, units(sheet, rows))
+            fields = LabelDifference.model_fields
+            found[path] = LabelDifference(**{k: v for k, v in tested.items() if k in fields})
+    return found
 
 
 def common_ground(first: Marks, second: Marks) -> Against | None:
@@ -120,19 +170,19 @@ def _macro_f1(
 def _sentence(found: Comparison, p_holm: float | None) -> str:
     points = found.points
     held = "against gold" if found.against == "gold" else "in agreement with the teacher"
-    figures = (
-        f"{points.value:+.1f} points (95 % interval {points.low:+.1f} to {points.high:+.1f}, "
-        f"p {said_p(p_holm)} after Holm)"
-    )
+    value, low, high = (signed(end or 0.0) for end in (points.value, points.low, points.high))
+    figures = f"{value} points (95 % interval {low} to {high}, p {said_p(p_holm)} after Holm)"
     seen = (
         "no difference would show on so few rows"
         if found.detectable is None
-        else f"so many rows show {found.detectable:.1f} points or more"
+        else f"so many rows show {found.detectable:.1f} points or more, in 4 of 5 cases"
     )
     if p_holm is None or p_holm >= 0.05:
+        alone = found.p is not None and found.p < 0.05
+        chance = f", among so many pairs (tested alone, p {said_p(found.p)})" if alone else ""
         return (
             f"On {found.split}, no difference between {found.first} and {found.second} is shown "
-            f"{held}: {figures}; {seen}."
+            f"{held}{chance}: {figures}; {seen}."
         )
     word = "better" if (points.value or 0) > 0 else "worse"
     return (

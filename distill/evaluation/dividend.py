@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...chains.task import TARGETS
 from ...store.rows import Score
+from ..reporting.figures import points as signed
 from ..statistics import clustered_share, detectable_points, holm, paired_points
+from ..statistics.intervals import student_t
 from .answered import Answering, Marks, Sheet
 from .costs import machine_usd
 from .randomisation import sign_flip_p
@@ -59,13 +61,6 @@ def dividends(
             money = (speeds or {}, machine_usd_per_hour)
             dividends.append(_dividend(base, rows, sheet, arms, floor, against, money))
     return dividends
-
-
-def arm_of(name: str, seed: int | None) -> str:
-    """A student's name without its seed: label-s1, label-seed-1 and label_1 are arms of label."""
-    if seed is None:
-        return name
-    return re.sub(rf"(?<=.)[-_. ](?:s|seed)?[-_. ]?{seed}$", "", name)
 
 
 def _arms(students: Iterable[Answering], split: str) -> list[_Arm]:
@@ -267,7 +262,7 @@ def _verdict(split: str, arms: Sequence[DividendArm], against: Against) -> str:
     told = [_told(arm) for arm in arms[1:] if arm.learnt is not False and arm.gain is not None]
     told += [f"{name} is not learnt" for name in failed]
     seeds = min((len(arm.systems) for arm in arms), default=1)
-    over = f", {seeds} seeds" if seeds > 1 else ", one seed"
+    over = f", {seeds} seeds" if seeds > 1 else ", one seed (another may say otherwise)"
     unit = "right answers" if against == "gold" else "answers like the teacher's"
     return f"On {split}{over}, against learning labels alone ({unit}): {'; '.join(told)}."
 
@@ -280,10 +275,20 @@ def _told(arm: DividendArm) -> str:
     gain = arm.gain
     if gain is None or gain.value is None or gain.low is None or gain.high is None:
         return f"{arm.target} cannot be compared"
-    figures = f"{gain.value:+.1f} points (95 % interval {gain.low:+.1f} to {gain.high:+.1f})"
+    value, low, high = (signed(end) for end in (gain.value, gain.low, gain.high))
+    figures = f"{value} points (95 % interval {low} to {high})"
     p = arm.p_holm if arm.p_holm is not None else 1.0
-    if gain.low > 0 and p < ALPHA:
-        return f"{arm.target} helps, {figures}"
-    if gain.high < 0 and p < ALPHA:
-        return f"{arm.target} hurts, {figures}"
-    return f"no difference shown for {arm.target}, {figures}"
+    if p >= ALPHA or gain.low <= 0 <= gain.high:
+        return f"no difference shown for {arm.target}, {figures}"
+    helps, helped = ("helps", "helped") if gain.low > 0 else ("hurts", "hurt")
+    spread = arm.seed_spread
+    if spread is None:
+        return f"{arm.target} {helps}, {figures}"
+    over = f"standard deviation over the seeds {spread:.1f}"
+    seeds = len(arm.systems)
+    if abs(gain.value) <= student_t(seeds - 1) * spread / math.sqrt(seeds):
+        return (
+            f"{arm.target} {helped} these students, {figures}, but that varies too much to say so "
+            f"of the next seed ({over})"
+        )
+    return f"{arm.target} {helps}, {figures}, {over}"

@@ -33,9 +33,15 @@ _NOTES = (
     "Right is against gold; agreement is with the teacher's answers. A student that agrees with a "
     "wrong teacher is wrong.",
     "Supported means: the lower end of the interval of student minus teacher is above the negative "
-    "margin. That no difference is shown does not mean that there is none.",
-    "Seconds are wall time per row while others are answered beside it (teacher 8 at a time, "
-    "students 64, baselines 1), the first row's loading included.",
+    "margin, of whole answers and of their parts. That no difference is shown does not mean that "
+    "there is none.",
+    "How intervals are made: shares by Wilson's, differences of shares by Tango's for pairs (both "
+    "are score intervals, which hold near 0 and 1 and on few rows, where a bootstrap is too "
+    "narrow); macro-F1 and its differences by the bootstrap over rows (BCa). P values are "
+    "McNemar's, exact. The rows that a difference would take to show are for one test alone; after "
+    "Holm's correction for many it takes more.",
+    "Seconds are wall time per row while others are answered beside it (unless asked otherwise, "
+    "paid models 8 at a time, students 64, baselines 1), the first row's loading included.",
 )
 
 

@@ -67,7 +67,11 @@ def _answer(result: Report) -> Iterator[str]:
     if found.table:
         yield _table(found.table)
     systems, splits = len(result.systems), len(result.splits)
-    yield f"{systems:,} systems on {splits:,} held-out splits."
+    yield f"{_many(systems, 'system')} on {_many(splits, 'held-out split')}."
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _numbers(numbers: Iterable[tuple[str, str, str]]) -> Table:

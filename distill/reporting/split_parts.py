@@ -18,6 +18,7 @@ NO_PRICES = (
     "(--machine-usd-per-hour gives students one)."
 )
 MOST_COMPARED = 60  # rows of the table of differences
+MOST_BY_LABEL = 120  # of that one label at a time
 MOST_SLICES = 80
 
 
@@ -112,8 +113,8 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
     title = f"Paired differences on {split}, points"
     draw = partial(charts.difference_chart, dots, f"{name}-forest", title=title)
     caption = (
-        f"{title}, with 95 % intervals and McNemar's p after Holm; hollow where the interval "
-        "includes 0. Grey: differences too small for so many rows to show."
+        f"{title}, with 95 % intervals, each for its pair alone, and McNemar's p after Holm; "
+        "hollow where the interval includes 0. Grey: too small for so many rows to show."
     )
     caption += _first(dots)
     shown = found[:MOST_COMPARED]
@@ -124,7 +125,20 @@ def _differences(result: Report, split: str, name: str) -> list[Part]:
         _folded(tables.comparisons_table(shown, split)),
         *([Said(text=rest, quiet=True)] if rest else []),
         Fold(summary="In words", parts=(Said(items=tuple(c.sentence for c in shown)),)),
+        *_by_label(shown, split),
     ]
+
+
+def _by_label(found: Sequence[Comparison], split: str) -> list[Part]:
+    """As many pairs as the table has room for, each with all of its labels."""
+    most = MOST_BY_LABEL // max(1, max(len(c.labels) for c in found))
+    shown = found[: max(1, most)]
+    table = tables.label_differences_table(shown, split)
+    if table is None:
+        return []
+    told = left_out(shown, found, "the others are in report.json")
+    rest = [Said(text=f"Of the pairs, {told}", quiet=True)] if told else []
+    return [Fold(summary="One label at a time", parts=(table, *rest))]
 
 
 def _compared(result: Report, split: str) -> list[Comparison]:

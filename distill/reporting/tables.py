@@ -112,9 +112,25 @@ def comparisons_table(found: Sequence[Comparison], split: str) -> Table:
     ]
     caption = (
         f"Paired differences on {split} in points of whole answers right; detectable: what so many "
-        "rows would show in 80 of 100 repetitions"
+        "rows would show in 80 of 100 repetitions, were it the only test"
     )
     return columns_table(caption, names, columns)
+
+
+def label_differences_table(found: Sequence[Comparison], split: str) -> Table | None:
+    """Every paired difference, one label path at a time; None for a task with a single one."""
+    pairs = [(c, path, label) for c in found for path, label in c.labels.items()]
+    names = (Cell(text="First − second"), [Cell(text=f"{c.first} − {c.second}") for c, *_ in pairs])
+    columns: list[Column] = [
+        (Cell(text="Label"), [Cell(text=path) for _, path, _ in pairs]),
+        score_column("Difference, points", [d.points for *_, d in pairs], points),
+        (Cell(text="p (McNemar)"), [figure(d.p, probability) for *_, d in pairs]),
+        (Cell(text="p (Holm)"), [figure(d.p_holm, probability) for *_, d in pairs]),
+        (Cell(text="Only first right"), [Cell(text=f"{d.only_first:,}") for *_, d in pairs]),
+        (Cell(text="Only second right"), [Cell(text=f"{d.only_second:,}") for *_, d in pairs]),
+    ]
+    caption = f"Paired differences on {split} in points of labels right, one label at a time"
+    return columns_table(caption, names, columns) if pairs else None
 
 
 def dividend_table(found: Dividend) -> Table:
