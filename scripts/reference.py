@@ -141,7 +141,8 @@ def _class(name: str, tree: ast.ClassDef) -> str:
 def _member(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
     """A property is read, a method called; what decorates it is said."""
     said = "".join(f"@{ast.unparse(one)}\n" for one in node.decorator_list)
-    return said + _signature(node, node.name)
+    free = any(ast.unparse(one) == "staticmethod" for one in node.decorator_list)
+    return said + _signature(node, node.name, skip=0 if free else 1)
 
 
 def _is_field(node: ast.stmt) -> bool:
@@ -158,7 +159,7 @@ def _signature(
     """`name(a: int, *, b: str = 'x') -> T`, one parameter a line where it is long."""
     start = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
     parameters = list(_parameters(node.args))[skip:]
-    end = f" -> {ast.unparse(node.returns)}" if node.returns and not skip else ""
+    end = f" -> {ast.unparse(node.returns)}" if node.returns and name[:1].islower() else ""
     line = f"{start}{name}({', '.join(parameters)}){end}"
     if len(line) <= width:
         return line

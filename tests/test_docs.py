@@ -33,6 +33,11 @@ OPTIONS = {
     for param in command.params
     for option in (*param.opts, *param.secondary_opts)
 } | {"--help"}
+BENCHMARKS = {  # a benchmark's own
+    option
+    for file in (ROOT / "benchmarks").glob("*.py")
+    for option in re.findall(r'"(--[a-z][a-z-]*)"', file.read_text(encoding="utf-8"))
+}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 ZENSICAL = Path(sys.executable).parent / "zensical"
@@ -42,7 +47,6 @@ FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL
 OTHERS = {
     "--config_file",  # accelerate launch
     "--served-model-name",  # vllm serve
-    "--store-stdout",
     "--show-completion",  # typer's own
     "--install-completion",
 }
@@ -164,7 +168,7 @@ def test_every_command_named_in_a_sentence_exists(page):
         elif words[0] in ("make", "python") and len(words) > 1:
             CHECKS[words[0]](shlex.split(span)[1:])
         elif words[0].startswith("--"):
-            assert words[0].partition("=")[0] in OPTIONS | OTHERS, f"{span} is nobody's option"
+            assert words[0].partition("=")[0] in OPTIONS | BENCHMARKS | OTHERS, span
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -283,6 +287,23 @@ def test_the_store_commands_of_the_readme_run_one_after_the_other(run, tmp_path)
     assert (tmp_path / "rows.jsonl").is_file()
 
 
+def test_a_fine_tune_moves_as_its_page_says(run, tmp_path):
+    """The rows of the tour stand for the data of the fine-tune."""
+    (rows,), (task, _) = blocks(DOCS / "tour.md", "csv"), blocks(DOCS / "tour.md", "python")
+    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
+    (tmp_path / "task.py").write_text(task, encoding="utf-8")
+    own = ("--task", "task.py:task", "--store", "before.db")
+    run("distill", *own, "--data", "rows.csv", "--split-column", "split", "--teacher", "offline")
+    run("export", *own, "--run", "teacher", "--format", "openai", "training.jsonl")
+    run("export", *own, "--run", "teacher", "--format", "completions", "completions.jsonl")
+    page = DOCS / "how-to" / "openai-fine-tune-that-must-move.md"
+    said = {}
+    for words in understudy_lines(page):
+        if words[0] in ("import", "curate", "export"):
+            said[" ".join(words[:4])] = run(*words)
+    assert [len(said), len((tmp_path / "chats.jsonl").read_text().splitlines())] == [4, 20]
+
+
 def _parquet(path: Path) -> bool:
     """A file as the README names it, where pyarrow is there to write it."""
     try:
@@ -293,61 +314,6 @@ def _parquet(path: Path) -> bool:
     row = {"titulo": ["Bancos sobem."], "f2": ["A bolsa caiu."], "f3": ["Nada houve."]}
     pq.write_table(pa.table(row), path)
     return True
-
-
-# A word of the list in docs/index.md, and other words for the same thing, which nobody is to use.
-SYNONYMS = {
-    "teacher": r"mentor|oracle model|expert model|tutor model",
-    "student": r"pupils?\b|apprentice|trainee|learner model|distilled model",
-    "base model": r"foundation models?\b|backbones?\b",
-    "adapter": r"lora weights|peft weights",
-    "reasoning": r"thought process|explanation field",
-    "label": r"annotations?\b|annotate[sd]?\b",
-    "gold": r"ground[- ]truth|golden\b|gold[- ]standard|reference labels?\b",
-    "agreement": r"concordance|match rate|fidelity",
-    "target": r"training objective|output mode",
-    "split": r"folds?\b(?! ?=)|partitions?\b|data subset",
-    "run": r"labell?ing session|inference job",
-    "record": r"log entr(?:y|ies)|observations?\b",
-    "cascade": r"model routing|routers?\b",
-    "escalation": r"deferrals?\b|hand-?offs?\b|deflections?\b",
-    "coverage": r"hit[- ]rate|deflection rate|automation rate",
-    "calibration": r"confidence tuning|threshold tuning",
-    "macro-F1": r"f-?scores?\b|f-measure",
-    "fingerprint": r"content hash key|signature hash",
-    "provenance": r"lineage|audit trail",
-}
-# Where a library, a file or a cited work has the name.
-EXCEPTIONS: dict[str, str] = {}
-
-
-def texts() -> Iterator[tuple[str, str]]:
-    for page in PAGES:
-        if page.name != "README.pt-BR.md":
-            yield str(page.relative_to(ROOT)), prose(page)
-    for name, command in COMMANDS.items():
-        told = [command.help or "", *(param.help or "" for param in command.params)]
-        yield f"understudy {name} --help", "\n".join(told)
-
-
-@pytest.mark.parametrize("word", list(SYNONYMS))
-def test_a_thing_has_one_name(word):
-    pattern = re.compile(rf"\b(?:{SYNONYMS[word]})", re.IGNORECASE)
-    found = [
-        f"{where}: {match[0]}"
-        for where, text in texts()
-        for match in pattern.finditer(text)
-        if EXCEPTIONS.get(match[0].lower()) != where
-    ]
-    assert found == [], f"say {word}"
-
-
-def test_every_word_of_the_list_is_told_on_the_first_page():
-    page = (DOCS / "index.md").read_text(encoding="utf-8")
-    told = {
-        w.strip() for row in re.findall(r"^\| ([\w ,-]+) \|", page, re.M) for w in row.split(",")
-    }
-    assert set(SYNONYMS) <= told
 
 
 def test_no_page_speaks_of_this_machine():

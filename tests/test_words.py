@@ -1,0 +1,71 @@
+"""Each word of the field means one thing, on every page and in every help text."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+reference: Any = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "reference.py")))
+
+# A word of the list in docs/index.md, and other words for the same thing, which nobody is to use.
+SYNONYMS = {
+    "teacher": r"mentor|oracle model|expert model|tutor model",
+    "student": r"pupils?\b|apprentice|trainee|learner model|distilled model",
+    "base model": r"foundation models?\b|backbones?\b",
+    "adapter": r"lora weights|peft weights",
+    "reasoning": r"thought process|explanation field",
+    "label": r"annotations?\b|annotate[sd]?\b",
+    "gold": r"ground[- ]truth|golden\b|gold[- ]standard|reference labels?\b",
+    "agreement": r"concordance|match rate|fidelity",
+    "target": r"training objective|output mode",
+    "split": r"folds?\b(?! ?=)|partitions?\b|data subset",
+    "run": r"labell?ing session|inference job",
+    "record": r"log entr(?:y|ies)|observations?\b",
+    "cascade": r"model routing|routers?\b",
+    "escalation": r"deferrals?\b|hand-?offs?\b|deflections?\b",
+    "coverage": r"hit[- ]rate|deflection rate|automation rate",
+    "calibration": r"confidence tuning|threshold tuning",
+    "macro-F1": r"f-?scores?\b|f-measure",
+    "fingerprint": r"content hash key|signature hash",
+    "provenance": r"lineage|audit trail",
+}
+# Where a library, a file or a cited work has the name.
+EXCEPTIONS: dict[str, str] = {}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        yield str(page.relative_to(ROOT)), FENCE.sub("", page.read_text(encoding="utf-8"))
+    for name, command in reference.commands():
+        told = [command.help or "", *(param.help or "" for param in command.params)]
+        yield f"understudy {name} --help", "\n".join(told)
+
+
+@pytest.mark.parametrize("word", list(SYNONYMS))
+def test_a_thing_has_one_name(word):
+    pattern = re.compile(rf"\b(?:{SYNONYMS[word]})", re.IGNORECASE)
+    found = [
+        f"{where}: {match[0]}"
+        for where, text in texts()
+        for match in pattern.finditer(text)
+        if EXCEPTIONS.get(match[0].lower()) != where
+    ]
+    assert found == [], f"say {word}"
+
+
+def test_every_word_of_the_list_is_told_on_the_first_page():
+    page = (DOCS / "index.md").read_text(encoding="utf-8")
+    told = {
+        w.strip() for row in re.findall(r"^\| ([\w ,-]+) \|", page, re.M) for w in row.split(",")
+    }
+    assert set(SYNONYMS) <= told
