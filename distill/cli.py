@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -25,30 +26,48 @@ from . import (
     cli_students,
     cli_train,
 )
+from .cli_examples import epilog
 from .defaults import EXTRAS
 from .display import print_table
-from .options import fail, lacking, say, stoppable
+from .options import JsonOption, fail, lacking, remark, speak, stoppable, tell
 from .progress import row_bars, step_bars
 
+STATUSES = (
+    "Exit status: 0 done; 1 an error, told in one line on standard error, or a gate that does not "
+    "hold; 2 a command that cannot be read; 3 an alarm of watch; 75 the provider's limit of the "
+    "day: run it again later; 130 Ctrl-C: what was done is kept."
+)
 app = typer.Typer(
     help="Distil a LangChain chain into a small local student that stands in for it.",
+    epilog=STATUSES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-app.command("distill")(cli_distill.distill)
-app.command("train")(cli_train.train)
+
+@app.callback()
+def before(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="no progress, no remarks: results and errors")
+    ] = False,
+) -> None:
+    """Distil a LangChain chain into a small local student that stands in for it."""
+    speak(quiet=quiet)
+
+
+app.command("distill", epilog=epilog("distill"))(cli_distill.distill)
+app.command("train", epilog=epilog("train"))(cli_train.train)
 
 
 for name, command in cli_evaluate.COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=epilog(name))(command)
 
 
-@app.command()
+@app.command(epilog=epilog("demo"))
 def demo(
     folder: Annotated[Path, typer.Option(help="where everything goes")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="of the sample data and the training")] = 0,
+    as_json: JsonOption = False,
 ) -> None:
     """The whole loop on the embedded default: no key, no GPU, no download."""
     from .demo import run_demo
@@ -57,13 +76,12 @@ def demo(
         if importlib.util.find_spec(name) is None:
             lacking(name, extra="all")
     with stoppable():
-        result = run_demo(folder, seed=seed, say=say, bars=row_bars, steps=step_bars)
-    print_table(result.report)
-    say(result.report.answer)
-    for dividend in result.report.dividends:
-        say(dividend.sentence)
-    say(f"report {result.page}")
-    say(result.summary)
+        result = run_demo(folder, seed=seed, say=remark, bars=row_bars, steps=step_bars)
+    if not as_json:
+        print_table(result.report)
+    dividends = (dividend.sentence for dividend in result.report.dividends)
+    lines = [result.report.answer, *dividends, f"report {result.page}", result.summary]
+    tell(json.loads(result.summary), lines, as_json=as_json)
 
 
 for module in (
@@ -79,10 +97,10 @@ for module in (
     cli_store,
 ):
     for name, command in module.COMMANDS.items():
-        app.command(name)(command)
+        app.command(name, epilog=epilog(name))(command)
 store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)
 for name, command in {**cli_store.STORE_COMMANDS, **cli_care.COMMANDS}.items():
-    store_app.command(name)(command)
+    store_app.command(name, epilog=epilog(f"store {name}"))(command)
 app.add_typer(store_app, name="store")
 
 

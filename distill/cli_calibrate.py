@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +13,14 @@ import typer
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
+    JsonOption,
     LimitOption,
     StoreOption,
     TaskOption,
     fail,
     open_store,
-    say,
     stoppable,
+    tell,
 )
 from .progress import row_bars
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .guarantee.drift import Alarm
     from .guarantee.watching import Watch
 
-JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 ALARM = 3  # exit status of a watch that found something
 _SHOWN = 10  # points of the curve
 
@@ -66,11 +65,7 @@ def calibrate_(
             limit=limit,
             progress=progress,
         )
-    if as_json:
-        say(json.dumps(found.model_dump(), ensure_ascii=False))
-    else:
-        for line in told(found):
-            say(line)
+    tell(found.model_dump(), told(found), as_json=as_json)
     if found.threshold is None:
         fail(f"refused: {found.details['why']}")
 
@@ -152,11 +147,7 @@ def watch_(
             if once or alarms:
                 break
             time.sleep(every)
-        if as_json:
-            say(json.dumps(_watched(watch, alarms), ensure_ascii=False))
-        else:
-            for line in _watch_lines(watch, alarms):
-                say(line)
+        tell(_watched(watch, alarms), _watch_lines(watch, alarms), as_json=as_json)
     if alarms:
         sys.exit(ALARM)
 

@@ -8,42 +8,45 @@ from typing import Annotated
 
 import typer
 
-from .options import DEFAULT_STORE, StoreOption, fail, open_store, say
+from .options import DEFAULT_STORE, JsonOption, StoreOption, fail, open_store, tell
 
 
 def backup(
     to: Annotated[Path, typer.Argument(help="the file that becomes the copy")],
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy the store to another file, while others read and write it."""
     from ..store import care
 
     with open_store(store, create=False) as opened:
         copy = care.backup(opened, to)
-    say(f"copied {store} to {copy}, {_megabytes(copy.stat().st_size)}")
+    size = copy.stat().st_size
+    line = f"copied {store} to {copy}, {_megabytes(size)}"
+    tell({"store": store, "copy": copy, "bytes": size}, [line], as_json=as_json)
 
 
-def verify(store: StoreOption = DEFAULT_STORE) -> None:
+def verify(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Check the file, its references, hashes, JSON and full text; exit status 1 where wrong."""
     from ..store.checks import verify as problems_of
     from ..store.store import Store
 
     with Store(store, read_only=True) as opened:
         problems = problems_of(opened)
-    for problem in problems:
-        say(problem)
+    found = {"store": store, "whole": not problems, "problems": problems}
+    tell(found, problems or [f"{store} is whole"], as_json=as_json)
     if problems:
         fail(f"{store}: {len(problems)} problems; put a backup in its place, or see docs/store.md")
-    say(f"{store} is whole")
 
 
-def vacuum(store: StoreOption = DEFAULT_STORE) -> None:
+def vacuum(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
     """Give the space that nothing uses any more back to the disk."""
     from ..store import care
 
     with open_store(store, create=False) as opened:
         before, after = care.vacuum(opened)
-    say(f"{store}: {_megabytes(before)} before, {_megabytes(after)} now")
+    line = f"{store}: {_megabytes(before)} before, {_megabytes(after)} now"
+    tell({"store": store, "bytes_before": before, "bytes": after}, [line], as_json=as_json)
 
 
 def _megabytes(size: int) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, SAMPLE_TASK, StoreOption, TaskOption, open_store, say, stoppable
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    JsonOption,
+    StoreOption,
+    TaskOption,
+    open_store,
+    remark,
+    stoppable,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..chains.task import Task
@@ -34,6 +45,7 @@ def curate_(
     exclude: ExcludeOption = None,
     include: IncludeOption = None,
     clear: ClearOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Find duplicates, conflicts, suspected label errors, poor reasonings; nothing is deleted.
 
@@ -49,8 +61,10 @@ def curate_(
         if rule or not (exclude or include or clear):
             curate(loaded, opened, rule)
         _set(opened, loaded.name, exclude or (), include or (), clear or ())
-        _print_rules(opened, loaded)
-        _say_what_teaches(opened, loaded)
+        found = _found(opened, loaded)
+    if not as_json:
+        _print_rules(found)
+    tell(found, _told(found), as_json=as_json)
 
 
 COMMANDS = {"curate": curate_}
@@ -66,37 +80,48 @@ def _set(
     from ..store.flags import clear_flags, set_filter
 
     for name in clear:
-        say(f"{name}: {clear_flags(store, task, name)} findings forgotten")
+        remark(f"{name}: {clear_flags(store, task, name)} findings forgotten")
     for names, active in ((exclude, True), (include, False)):
         for name in names:
             set_filter(store, task, name, active)
 
 
-def _print_rules(store: Store, task: Task) -> None:
+def _found(store: Store, task: Task) -> dict[str, Any]:
+    """Rows by rule, which rules are filters, and what teaches when they have had their say."""
+    from ..store.flags import filters, flag_counts
+    from .curation import RULES, class_counts
+    from .dataset import lesson_pairs
+    from .evaluation.systems import teaching_run
+
+    counts, active = flag_counts(store, task.name), filters(store, task.name)
+    run = teaching_run(store, task).id
+    pairs, left_out = lesson_pairs(store, task, run, split="train")
+    return {
+        "task": task.name,
+        "rules": {name: {"rows": counts.get(name, 0), "filter": name in active} for name in RULES},
+        "teacher_run": run,
+        "rows": len(pairs),
+        "left_out": dict(left_out),
+        "classes": {path: dict(classes) for path, classes in class_counts(task, pairs).items()},
+    }
+
+
+def _print_rules(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from ..store.flags import filters, flag_counts
-    from .curation import RULES
-
-    counts, active = flag_counts(store, task.name), filters(store, task.name)
-    table = Table(title=Text(f"what curation found ({task.name})"))
+    table = Table(title=Text(f"what curation found ({found['task']})"))
     table.add_column("rule")
     table.add_column("rows", justify="right")
     table.add_column("filter")
-    for name in RULES:
-        table.add_row(name, str(counts.get(name, 0)), "on" if name in active else "off")
+    for name, rule in found["rules"].items():
+        table.add_row(name, str(rule["rows"]), "on" if rule["filter"] else "off")
     Console().print(table)
 
 
-def _say_what_teaches(store: Store, task: Task) -> None:
-    from .curation import class_counts
-    from .dataset import lesson_pairs
-    from .evaluation.systems import teaching_run
-
-    run = teaching_run(store, task).id
-    pairs, left_out = lesson_pairs(store, task, run, split="train")
-    say(f"{len(pairs)} rows of split train teach, filters leave out {sum(left_out.values())}")
-    for path, classes in class_counts(task, pairs).items():
-        say(f"{path}: " + ", ".join(f"{name} {rows}" for name, rows in classes.items()))
+def _told(found: dict[str, Any]) -> Iterator[str]:
+    left_out = sum(found["left_out"].values())
+    yield f"{found['rows']} rows of split train teach, filters leave out {left_out}"
+    for path, classes in found["classes"].items():
+        yield f"{path}: " + ", ".join(f"{name} {rows}" for name, rows in classes.items())

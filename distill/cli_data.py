@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from .options import (
     DEFAULT_STORE,
     FILES,
     SAMPLE_TASK,
+    JsonOption,
     StoreOption,
     TaskOption,
     at_hand,
@@ -20,6 +21,7 @@ from .options import (
     fail,
     open_store,
     say,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -68,34 +70,25 @@ def import_(
     preview: Annotated[
         bool, typer.Option("--preview", help="show what would be imported, write nothing")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring examples, and gold or a provider's answers where the file has them, into the store."""
-    from .importing import Placing, import_examples
+    from .importing import Placing
 
     check_format(format_, (*FILES, *TALKS))
     columns = _mapping(column)
     placing = Placing(split, split_column, group_column, time_column, columns)
     with _all_or_nothing(), at_hand(data, format_) as path:
         if preview:
-            _preview(task, path, placing, format_)
+            _preview(task, path, placing, format_, as_json)
         elif format_ in TALKS:
             if columns or split_column or group_column or time_column:
                 fail(f"--format {format_} has no columns; only --split says where its rows go")
-            _say_all(_recordings(task, store, path, format_, model, split), path, data)
+            found, lines = _recordings(task, store, path, format_, model, split)
+            _tell_all(found, lines, path, data, as_json)
         else:
-            with _to_fill(store) as opened:
-                lines = import_examples(
-                    opened,
-                    task,
-                    path,
-                    split=split,
-                    split_column=split_column,
-                    group_column=group_column,
-                    time_column=time_column,
-                    columns=columns,
-                    format=_of_files(format_),
-                )
-            _say_all(lines, path, data)
+            found, lines = _examples(task, store, path, placing, format_)
+            _tell_all(found, lines, path, data, as_json)
 
 
 def import_labels(
@@ -107,11 +100,13 @@ def import_labels(
     store: StoreOption = DEFAULT_STORE,
     split: Annotated[str | None, typer.Option(help="put every row into this split")] = None,
     format_: FormatOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """A recorded teacher: outputs made elsewhere become the labels that students train on."""
     check_format(format_, (*FILES, *TALKS))
     with _all_or_nothing(), at_hand(labels, format_) as path:
-        _say_all(_recordings(task, store, path, format_, model, split), path, labels)
+        found, lines = _recordings(task, store, path, format_, model, split)
+        _tell_all(found, lines, path, labels, as_json)
 
 
 def _shown(text: str, longest: int = 60) -> str:
@@ -161,9 +156,27 @@ def _to_fill(path: Path) -> Iterator[Store]:
             path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
+def _examples(
+    task: str, store: Path, path: Path, placing: Placing, format_: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    from ..chains.loading import load_task
+    from .importing import import_lines, import_rows
+
+    with _to_fill(store) as opened:
+        loaded, form = load_task(task), _of_files(format_)
+        added, found = import_rows(opened, loaded, path, placing=placing, format=form)
+    told = {
+        "store": store,
+        "task": loaded.name,
+        **added.model_dump(),
+        "left_out": found.left_out.count,
+    }
+    return told, import_lines(str(path), added, found)
+
+
 def _recordings(
     task: str, store: Path, path: Path, format_: str | None, model: str | None, split: str | None
-) -> list[str]:
+) -> tuple[dict[str, Any], list[str]]:
     from ..chains.loading import load_task
     from .importing import import_recordings
 
@@ -175,16 +188,20 @@ def _recordings(
         count = failed = 0
         for _, record in opened.iter_pairs(run.id):
             count, failed = count + 1, failed + (record.answer is None)
-    found = f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer"
-    return [found, *lines]
+    line = f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer"
+    found = {"store": store, "task": loaded.name, "run": run.id, "model": run.model}
+    return {**found, "rows": count, "failed": failed}, [line, *lines]
 
 
-def _say_all(lines: list[str], path: Path, data: Path) -> None:
-    for line in lines:
-        say(_shown(line.replace(str(path), str(data)), 1000))
+def _tell_all(
+    found: dict[str, Any], lines: list[str], path: Path, data: Path, as_json: bool
+) -> None:
+    """What came of it; the file is called what the person called it."""
+    shown = [_shown(line.replace(str(path), str(data)), 1000) for line in lines]
+    tell({"source": data, **found, "lines": shown}, shown, as_json=as_json)
 
 
-def _preview(task: str, path: Path, placing: Placing, format_: str | None) -> None:
+def _preview(task: str, path: Path, placing: Placing, format_: str | None, as_json: bool) -> None:
     from ..chains.loading import load_task
     from .importing import preview_import, preview_recordings
 
@@ -193,6 +210,10 @@ def _preview(task: str, path: Path, placing: Placing, format_: str | None) -> No
         found = preview_recordings(loaded, path, format=format_, split=placing.split)
     else:
         found = preview_import(loaded, path, placing=placing, format=_of_files(format_))
+    if as_json:
+        examples = [example.model_dump() for example in found.examples]
+        tell({**vars(found), "examples": examples}, as_json=True)
+        return
     _print_preview(found)
 
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import typer
 
 from . import distill_options as options
 from .defaults import own_data
 from .display import print_failures, row_lines
 from .options import (
+    COME_BACK,
     DEFAULT_STORE,
     SAMPLE_TASK,
     BackupMinutesOption,
     BackupOption,
+    JsonOption,
     StoreOption,
     TaskOption,
     at_hand,
     backups,
     fail,
     open_store,
+    remark,
+    say,
     stoppable,
+    tell,
 )
 from .progress import row_bars
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from ..store.store import Store
     from .jobs import Job
     from .outcome import Outcome
-
-Say = Callable[[str], None]
-COME_BACK = 75  # EX_TEMPFAIL of sysexits.h: the provider's limit ended it, try again later
 
 
 def distill(
@@ -77,7 +74,7 @@ def distill(
     schema_retries: options.SchemaRetriesOption = 2,
     backup_to: BackupOption = None,
     backup_minutes: BackupMinutesOption = 10.0,
-    as_json: options.JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """A teacher labels the examples into the store; run again, it asks only what is missing."""
     from ..chains.loading import load_task
@@ -89,7 +86,6 @@ def distill(
             "--repeat labels rows twice and says how alike; give it without --plan, --smoke",
             status=2,
         )
-    say = functools.partial(typer.echo, err=as_json)
     limits = limits_of(
         max_usd=max_usd,
         max_tokens=max_tokens,
@@ -133,45 +129,43 @@ def distill(
         concurrency=concurrency,
     )
     with open_store(store) as opened, stoppable():
-        _import(opened, task, data, split_column, say)
+        _import(opened, task, data, split_column)
         sample = smoke or repeat
         asked = _sample_of(job, opened, sample) if sample else job
         if plan:
             _show_plan(asked, opened, as_json)
             return
         with backups(opened, backup_to, backup_minutes):
-            ended = _run(asked, opened, say)
+            ended = _run(asked, opened)
             if repeat and not ended.stopped:
-                ended = _run_again(asked, opened, ended, say)
+                ended = _run_again(asked, opened, ended)
         if smoke:
-            _show_sample(asked, job, opened, say)
-        _end(ended, opened, as_json, say)
+            _show_sample(asked, job, opened)
+        _end(ended, opened, as_json)
 
 
 def _show_plan(job: Job, store: Store, as_json: bool) -> None:
     from .jobs import planned
 
     found = planned(job, store)
-    lines = [json.dumps(found.data(), ensure_ascii=False)] if as_json else found.lines()
-    for line in lines:
-        typer.echo(line)
+    tell(found.data(), found.lines(), as_json=as_json)
 
 
-def _run(job: Job, store: Store, say: Say) -> Outcome:
+def _run(job: Job, store: Store) -> Outcome:
     from .jobs import announcements, carry_out
 
     for line in announcements(job, store):
-        say(line)
+        remark(line)
     with row_bars() as bars:
         return carry_out(job, store, bars("teacher"))
 
 
-def _run_again(job: Job, store: Store, first: Outcome, say: Say) -> Outcome:
+def _run_again(job: Job, store: Store, first: Outcome) -> Outcome:
     """Ask the same rows once more, and say how far the teacher agrees with itself."""
     from .evaluation.ceiling import self_agreement
     from .jobs import carry_out, once_more
 
-    say(first.told(str(store.path)))
+    remark(first.told(str(store.path)))
     with row_bars() as bars:
         ended = carry_out(once_more(job, store), store, bars("teacher again"))
     agreement = self_agreement(job.task, store, job.run)
@@ -194,7 +188,7 @@ def _sample_of(job: Job, store: Store, count: int) -> Job:
     return replace(job, split=split, sample=count)
 
 
-def _show_sample(asked: Job, job: Job, store: Store, say: Say) -> None:
+def _show_sample(asked: Job, job: Job, store: Store) -> None:
     from .jobs import rows_of
     from .outcome import extrapolated
 
@@ -207,14 +201,14 @@ def _show_sample(asked: Job, job: Job, store: Store, say: Say) -> None:
     say("to label them, run the same command without --smoke; these rows are kept")
 
 
-def _end(ended: Outcome, store: Store, as_json: bool, say: Say) -> None:
+def _end(ended: Outcome, store: Store, as_json: bool) -> None:
     """The last lines, and the exit status."""
     run = ended.totals
     say(ended.told(str(store.path)))
     if ended.failures:
         print_failures(ended.failures, stderr=as_json)
     if as_json:
-        typer.echo(json.dumps(ended.data(), ensure_ascii=False))
+        tell(ended.data(), as_json=True)
     if ended.stopped:
         line = f"{ended.stopped}; {ended.left:,} rows are left"
         if ended.resume:
@@ -224,9 +218,7 @@ def _end(ended: Outcome, store: Store, as_json: bool, say: Say) -> None:
         fail(f"no row has an answer; most often: {ended.failures[0].why}")
 
 
-def _import(
-    store: Store, reference: str, data: Path | None, split_column: str | None, say: Say
-) -> None:
+def _import(store: Store, reference: str, data: Path | None, split_column: str | None) -> None:
     from .importing import import_examples
 
     own = own_data(reference) if data is None else None
@@ -236,4 +228,4 @@ def _import(
         return
     with at_hand(data) as path:
         for line in import_examples(store, reference, path, split_column=split_column):
-            say(line.replace(str(path), str(data)))
+            remark(line.replace(str(path), str(data)))

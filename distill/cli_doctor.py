@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, StoreOption, fail, say
+from .options import DEFAULT_STORE, JsonOption, StoreOption, fail, tell
 
 GIB = 2**30
 
@@ -17,7 +16,7 @@ def doctor(
     store: StoreOption = DEFAULT_STORE,
     rows: Annotated[int, typer.Option(min=1, help="of the training that is estimated")] = 1000,
     tokens: Annotated[int, typer.Option(min=1, help="of each of them, answer included")] = 400,
-    as_json: Annotated[bool, typer.Option("--json", help="all of it as one JSON object")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """What this machine can do, what is missing, and the command that adds it.
 
@@ -27,8 +26,7 @@ def doctor(
     from .doctor import diagnosis
 
     found = diagnosis(store, rows=rows, tokens=tokens)
-    for line in [json.dumps(found)] if as_json else lines(found):
-        say(line)
+    tell(found, lines(found), as_json=as_json)
     if found["problems"]:
         fail("; ".join(found["problems"]))
 

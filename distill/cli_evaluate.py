@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,26 +13,28 @@ from . import evaluate_options as options
 from .defaults import base_of
 from .display import print_table
 from .options import (
+    COME_BACK,
     DEFAULT_STORE,
     SAMPLE_TASK,
     BackupMinutesOption,
     BackupOption,
+    JsonOption,
     LimitOption,
     StoreOption,
     TaskOption,
     backups,
     fail,
     open_store,
+    remark,
     say,
     stoppable,
+    tell,
 )
 from .progress import row_bars
 
 if TYPE_CHECKING:
     from .evaluation.results import Report
     from .limits import Stopped
-
-COME_BACK = 75  # EX_TEMPFAIL of sysexits.h: the provider's limit ended it, try again later
 
 
 def evaluate(
@@ -69,6 +74,7 @@ def evaluate(
     limit: LimitOption = None,
     backup_to: BackupOption = None,
     backup_minutes: BackupMinutesOption = 10.0,
+    as_json: JsonOption = False,
 ) -> None:
     """Students, base, baselines and any other system answer the held-out rows; who got it right?
 
@@ -135,13 +141,15 @@ def evaluate(
                 "machine_usd_per_hour": machine_usd_per_hour,
             },
         )
-    print_table(found)
+    if not as_json:
+        print_table(found)
     say(found.answer)
     for dividend in found.dividends:
         say(dividend.sentence)
     if found.learning is not None:
         say(found.learning.sentence)
-    _end(found, gate or [], stopped)
+    told = {"report": found.model_dump(mode="json")} if as_json else {}
+    _end(found, gate or [], stopped, told, as_json)
 
 
 def report(
@@ -153,6 +161,8 @@ def report(
     machine_usd_per_hour: options.MachineOption = None,
     no_text: options.NoTextOption = False,
     gate: options.GateOption = None,
+    dry_run: options.DryRunOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Everybody side by side, from the store: one HTML file, the same as Markdown and JSON."""
     from ..chains.loading import load_task
@@ -160,21 +170,32 @@ def report(
     from .reporting.pages import report as write
 
     _check_gates(gate or [])
-    with open_store(store, create=False) as opened:
+    with open_store(store, create=False) as opened, _folder(out, dry_run) as folder:
         page = write(
             load_task(task),
             opened,
-            out,
+            folder,
             splits=split,
             margin=margin,
             texts=not no_text,
             machine_usd_per_hour=machine_usd_per_hour,
             commands=_remade_by(task, store, split or [], margin, machine_usd_per_hour, no_text),
         )
-    say(f"report {page}")
-    if gate:
-        written = page.with_suffix(".json").read_bytes()
-        _end(Report.model_validate_json(written), gate, None)
+        found = Report.model_validate_json(page.with_suffix(".json").read_bytes())
+    files = [out / page.with_suffix(ending).name for ending in (".html", ".md", ".json")]
+    there = [str(file) for file in files if file.exists()] if dry_run else []
+    if dry_run:
+        over = f"would replace {', '.join(there)}" if there else f"would write {files[0]}"
+        say(f"{over}; nothing was written")
+    else:
+        say(f"report {files[0]}")
+    told = {"page": files[0], "files": files, "written": not dry_run, "answer": found.answer}
+    _end(found, gate or [], None, told, as_json)
+
+
+def _folder(out: Path, dry_run: bool) -> contextlib.AbstractContextManager[Path | str]:
+    """Where the report is written; for a dry run a place that is gone again."""
+    return tempfile.TemporaryDirectory() if dry_run else contextlib.nullcontext(out)
 
 
 def _remade_by(
@@ -216,7 +237,7 @@ def _say_traced() -> None:
     from langsmith.utils import tracing_is_enabled
 
     if tracing_is_enabled():
-        say("LangSmith tracing is on: prompts and answers leave this machine for it, too")
+        remark("LangSmith tracing is on: prompts and answers leave this machine for it, too")
 
 
 def _check_gates(gates: Sequence[str]) -> None:
@@ -227,7 +248,13 @@ def _check_gates(gates: Sequence[str]) -> None:
         parsed(expression)
 
 
-def _end(report: Report, gates: Sequence[str], stopped: Stopped | None) -> None:
+def _end(
+    report: Report,
+    gates: Sequence[str],
+    stopped: Stopped | None,
+    told: dict[str, Any],
+    as_json: bool,
+) -> None:
     """The last lines, and the exit status: 1 for a gate that does not hold, COME_BACK."""
     from .evaluation.gate import gate
     from .teaching import in_flags
@@ -235,6 +262,9 @@ def _end(report: Report, gates: Sequence[str], stopped: Stopped | None) -> None:
     results = gate(report, gates)
     for one in results:
         say(f"gate {one.expression}: {'holds' if one.passed else 'does not hold'}; {one.reason}")
+    if as_json:
+        judged = [dataclasses.asdict(one) for one in results]
+        tell({**told, "gates": judged, "stopped": stopped and str(stopped)}, as_json=True)
     if stopped is not None:
         line = in_flags(stopped.reason)
         if stopped.resume is not None:

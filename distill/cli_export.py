@@ -15,12 +15,15 @@ import typer
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
+    JsonOption,
     SplitOption,
     StoreOption,
     TaskOption,
     check_format,
     fail,
+    is_quiet,
     open_store,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -54,22 +57,41 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace a file that is there")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be written, and write nothing")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a run's rows for other tools: tables, talks, or chats to fine-tune on."""
     check_format(format_, (*RUNS, *TALKS, *CHATS))
     if target is not None and format_ not in CHATS:
         fail(f"--target is of chats ({', '.join(CHATS)}); --format {format_} has none", status=2)
+    to_stdout = str(out) == "-"
+    if as_json and to_stdout and not dry_run:
+        fail("--json and the rows both want standard output; name a file", status=2)
     options: dict[str, Any] = {"format": format_, "split": split, "overwrite": overwrite}
-    with open_store(store, create=False) as opened, _at_hand(out, format_) as path:
+    replaced = not to_stdout and out.exists()
+    if dry_run and replaced and not overwrite:
+        fail(f"{out} exists; nothing would be written without --overwrite")
+    at_hand = _nowhere(format_) if dry_run else _at_hand(out, format_)
+    with open_store(store, create=False) as opened, at_hand as path:
         if format_ in RUNS:
             found, rows, left_out = _table(opened, run, path, options)
         else:
             options["target"] = _target(target or "label")
             found, rows, left_out = _chats(opened, run, path, task, options)
-    beside = str(out) == "-"
-    typer.echo(f"{out}: {rows} rows of {found.name} ({found.model})", err=beside)
-    for reason, count in left_out.items():
-        typer.echo(f"{out}: {count} rows left out: {reason}", err=beside)
+    lines = [f"{out}: {rows} rows of {found.name} ({found.model})"]
+    lines += [f"{out}: {count} rows left out: {reason}" for reason, count in left_out.items()]
+    if dry_run:
+        over = ", and what is there would be replaced" if replaced else ""
+        lines.append(f"nothing was written{over}")
+    if to_stdout and not dry_run:
+        for line in () if is_quiet() else lines:
+            typer.echo(line, err=True)
+        return
+    told = {"file": out, "format": format_, "run": found.id, "model": found.model, "rows": rows}
+    told |= {"left_out": dict(left_out), "replaced": replaced, "written": not dry_run}
+    tell(told, lines, as_json=as_json)
 
 
 def _table(
@@ -107,6 +129,13 @@ def _at_hand(out: Path, format_: str) -> Iterator[Path]:
         with path.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _nowhere(format_: str) -> Iterator[Path]:
+    """A place that is gone again: what is tried there fails as it would in earnest."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / f"rows.{format_}"
 
 
 def _target(text: str) -> str:

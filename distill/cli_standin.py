@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, StoreOption, check_format, fail, open_store, say
+from .options import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    check_format,
+    fail,
+    open_store,
+    remark,
+    say,
+    tell,
+)
 
 if TYPE_CHECKING:
     from ..store.forgetting import Forgotten
@@ -18,7 +28,6 @@ if TYPE_CHECKING:
 
 MODES = ("record", "shadow", "cascade", "student")
 SHOWN = 5  # rows that are named one by one
-JsonOption = Annotated[bool, typer.Option("--json", help="as JSON, with everything in it")]
 
 
 def mode_(
@@ -30,6 +39,7 @@ def mode_(
         float | None, typer.Option(min=0.0, max=1.0, help="what cascade is to promise, e.g. 0.97")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Say or set who answers in a running app: it takes it up within a second, without restart."""
     from ..store.stand_ins import save_stand_in
@@ -40,7 +50,7 @@ def mode_(
     with open_store(store, create=False) as opened:
         found = known(opened, name)
         if mode is None and agreement is None:
-            say(_told(found))
+            tell(found.model_dump(), [_told(found)], as_json=as_json)
             return
         wanted = {
             "mode": mode or found.mode,
@@ -51,7 +61,8 @@ def mode_(
         changed = found.model_copy(update=wanted)
         _check(opened, changed)
         save_stand_in(opened, changed)
-    say(f"{_told(changed)} (it was {found.mode})")
+    line = f"{_told(changed)} (it was {found.mode})"
+    tell({**changed.model_dump(), "was": found.mode}, [line], as_json=as_json)
 
 
 def status_(
@@ -68,7 +79,7 @@ def status_(
         found = [status_of(opened, one) for one in names]
     if as_json:
         data = [one.data() for one in found]
-        say(json.dumps(data[0] if name else data, ensure_ascii=False, indent=2))
+        tell(data[0] if name else data, as_json=True)
         return
     if not found:
         say(f"{store} has no stand-in yet: wrap a chain in swap(...)")
@@ -92,20 +103,24 @@ def forget_(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Erase rows everywhere in the store, and name the copies and students that saw them."""
     from ..store.forgetting import forget, would_forget
 
     if not ids and keep_days is None:
         fail("name the rows to forget, or give --keep-days", status=2)
+    if as_json and not (yes or dry_run):
+        fail("--json asks nobody a question: give --yes, or --dry-run", status=2)
     with open_store(store, create=False) as opened:
         examples, before = _named(opened, ids or [], keep_days)
         would = would_forget(opened, examples, before=before)
         if not any(would.rows.values()):
-            say("there is nothing to forget")
+            tell(_gone(would, False), ["there is nothing to forget"], as_json=as_json)
             return
         _print_forgotten(would, "would erase" if dry_run else "to erase")
         if dry_run:
+            _tell_if(as_json, _gone(would, False))
             return
         if not yes and not typer.confirm("erase this for good?"):
             fail("nothing was erased")
@@ -115,6 +130,17 @@ def forget_(
     say(f"erased{looked + found if done.looked_for else ''}")
     for line in done.left:
         say(f"a piece of a text also stands in {line}: rows of their own, which stay")
+    _tell_if(as_json, _gone(done, True))
+
+
+def _gone(found: Forgotten, erased: bool) -> dict[str, Any]:
+    """What went, or would go, as data."""
+    return {"erased": erased, **dataclasses.asdict(found)}
+
+
+def _tell_if(as_json: bool, data: dict[str, Any]) -> None:
+    if as_json:
+        tell(data, as_json=True)
 
 
 def _named(store: Store, ids: list[str], keep_days: float | None) -> tuple[list[str], str | None]:
@@ -127,7 +153,7 @@ def _named(store: Store, ids: list[str], keep_days: float | None) -> tuple[list[
         return list(dict.fromkeys(examples)), None
     old, taught, before = outdated(store, keep_days)
     if taught:
-        say(
+        remark(
             f"{len(taught)} rows older than {keep_days:g} days stay, because a student learnt from "
             f"them: {', '.join(taught[:SHOWN])}{', ...' if len(taught) > SHOWN else ''}; forget "
             "them by their ids"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, StoreOption, open_store, say
+from .options import DEFAULT_STORE, JsonOption, StoreOption, open_store, say, tell
 
 if TYPE_CHECKING:
     from ..store.store import Store
-
-JsonOption = Annotated[bool, typer.Option("--json", help="as JSON, for programs")]
 
 
 def why(
@@ -31,7 +28,7 @@ def why(
     with _looked_into(store) as opened:
         stories = [story_of(opened, number) for number in find_records(opened, record)]
     if as_json:
-        say(json.dumps(stories, indent=2))
+        tell(stories, as_json=True)
         return
     from .stories import print_story
 
@@ -46,7 +43,7 @@ def stats(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> No
     with _looked_into(store) as opened:
         found = overview(opened)
     if as_json:
-        say(json.dumps(found, indent=2))
+        tell(found, as_json=True)
         return
     from .stories import print_overview
 
@@ -66,7 +63,7 @@ def search(
     with _looked_into(store) as opened:
         found = search_in(opened, text, task=task, limit=limit)
     if as_json:
-        say(json.dumps([one.model_dump() for one in found], indent=2))
+        tell([one.model_dump() for one in found], as_json=True)
         return
     from .stories import print_found
 
@@ -95,6 +92,7 @@ def terms(
     licence: Annotated[str | None, typer.Option(help="the licence of its outputs")] = None,
     source: Annotated[str | None, typer.Option(help="where that stands")] = None,
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Note what a teacher's provider says on training with its outputs, for the model card."""
     from ..store.provenance import all_terms, set_terms, terms_of
@@ -110,7 +108,11 @@ def terms(
             told = kept | {name: text for name, text in given.items() if text is not None}
             set_terms(opened, Terms.model_validate(told | {"model": model, "noted": now()}))
         found = all_terms(opened)
-    print_terms([one for one in found if model in (None, one.model)], model=model)
+    found = [one for one in found if model in (None, one.model)]
+    if as_json:
+        tell([one.model_dump() for one in found], as_json=True)
+        return
+    print_terms(found, model=model)
 
 
 def _looked_into(path: Path) -> Store:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, SAMPLE_TASK, StoreOption, TaskOption, fail, open_store, say
+from .options import (
+    DEFAULT_STORE,
+    SAMPLE_TASK,
+    JsonOption,
+    StoreOption,
+    TaskOption,
+    fail,
+    open_store,
+    remark,
+    say,
+    tell,
+)
 
 _PROMPTS = 8  # rows whose answers are compared
 
@@ -23,15 +35,17 @@ def merge(
     bound: Annotated[
         float | None, typer.Option(help="the largest difference of a logit; default: by dtype")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Merge a student into its base: a plain model folder, compared with the student first."""
     from .merging import merge as merge_student
 
     inputs = _rows(student, store)
     said = f"{len(inputs)} held-out rows" if inputs else "stock sentences (no rows in the store)"
-    say(f"comparing on {said}")
-    say(merge_student(student, out, inputs=inputs, dtype=dtype, bound=bound).line)
-    say(f"model {out}")
+    remark(f"comparing on {said}")
+    parity = merge_student(student, out, inputs=inputs, dtype=dtype, bound=bound)
+    found = {"model": out, "on": said, **dataclasses.asdict(parity)}
+    tell(found, [parity.line, f"model {out}"], as_json=as_json)
 
 
 def adopt(
@@ -52,6 +66,7 @@ def adopt(
             help="whether it learnt on an NF4 base; default: what its loss tells",
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take an adapter trained elsewhere as a student: checked, loaded, and given its card."""
     from ..chains.loading import load_task
@@ -63,11 +78,14 @@ def adopt(
     options: Any = {"target": target, "base": student, "teacher_run": teacher_run}
     with open_store(store, create=False) as opened:
         facts = adopt_student(load_task(task), opened, folder, quantised=quantised, **options)
-    for form, loss in facts["base_losses"].items():
-        say(f"loss on a base {form}: {loss:.4f}")
-    say(f"served on a base {'in NF4' if facts['quantised'] else 'as it comes'}")
-    say(f"not known here: {', '.join(facts['unknown'])}")
-    say(f"student {folder}")
+    losses = facts["base_losses"].items()
+    lines = [f"loss on a base {form}: {loss:.4f}" for form, loss in losses]
+    lines += [
+        f"served on a base {'in NF4' if facts['quantised'] else 'as it comes'}",
+        f"not known here: {', '.join(facts['unknown'])}",
+        f"student {folder}",
+    ]
+    tell({"folder": folder, **facts}, lines, as_json=as_json)
 
 
 def push(
@@ -75,6 +93,7 @@ def push(
     repo: Annotated[str, typer.Argument(help="user/name on the hub")],
     public: Annotated[bool, typer.Option("--public", help="anybody may load it")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list the files")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Send a student to the hub; it is then loaded by user/name. No rows of the store are sent."""
     from .pushing import parcel
@@ -83,10 +102,13 @@ def push(
     sent = parcel(folder, repo)
     for name, size in sent.files.items():
         say(f"{size:>12,}  {name}")
+    found = {"repo": repo, "private": not public, "files": sent.files, "bytes": sent.size}
     if dry_run:
-        say(f"would send {len(sent.files)} files, {sent.size:,} bytes, to {repo}; nothing was sent")
+        line = f"would send {len(sent.files)} files, {sent.size:,} bytes, to {repo}"
+        tell({**found, "address": None}, [f"{line}; nothing was sent"], as_json=as_json)
         return
-    say(f"pushed to {push_student(folder, repo, private=not public)}")
+    address = push_student(folder, repo, private=not public)
+    tell({**found, "address": address}, [f"pushed to {address}"], as_json=as_json)
 
 
 def _rows(student: Path, store: Path) -> Sequence[Mapping[str, Any]]:

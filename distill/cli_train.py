@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +13,15 @@ import typer
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
+    JsonOption,
     LimitOption,
     StoreOption,
     TaskOption,
     fail,
     open_store,
-    say,
+    remark,
     stoppable,
+    tell,
 )
 from .progress import step_bars
 from .row_options import (
@@ -82,7 +85,6 @@ LogToOption = Annotated[
     list[str] | None,
     _run("--log-to", help="tensorboard, wandb or trackio; nothing is sent anywhere without it"),
 ]
-JsonOption = Annotated[bool, _run("--json", help="the plan as one JSON object")]
 
 
 def train(
@@ -115,14 +117,10 @@ def train(
 ) -> None:
     """Tune a small student on what the teacher wrote into the store; run again, it goes on."""
     from ..chains.loading import load_task
-    from ..chains.task import TARGETS
     from .parallel import leads
     from .recipes import changes_of
 
-    targets = list(dict.fromkeys(target or ["label"]))
-    for name in targets:
-        if name not in TARGETS:
-            fail(f"target {name} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    targets = _known_targets(target or ["label"])
     if plan and sweep:
         fail("--plan tells of one training; give it without --sweep", status=2)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
@@ -148,16 +146,28 @@ def train(
     with open_store(store, create=False) as opened, stoppable():
         loaded = load_task(task)
         _check(loaded, opened, options, targets[1:])
+        found: list[Any] = []
         for name in targets:
             options |= {"target": name, "out": _folder(out, name, several=len(targets) > 1)}
             if preflight_only:
-                _show_lesson(loaded, opened, options)
+                found.append(_lesson(loaded, opened, options, as_json))
             elif plan:
-                _show_plan(loaded, opened, options, as_json)
+                found.append(_plan(loaded, opened, options, as_json))
             else:
                 _train(loaded, opened, options, sweep or [], log_to or [])
                 if leads():
-                    say(f"student {options['out']}")
+                    found.append(_student(options["out"], bool(sweep), as_json))
+        if as_json and found:
+            tell(found[0] if len(targets) == 1 else found, as_json=True)
+
+
+def _known_targets(names: list[str]) -> list[str]:
+    from ..chains.task import TARGETS
+
+    for name in names:
+        if name not in TARGETS:
+            fail(f"target {name} is unknown; choose {' or '.join(TARGETS)}", status=2)
+    return list(dict.fromkeys(names))
 
 
 def _check(task: Task, store: Store, options: dict[str, Any], targets: list[Any]) -> None:
@@ -179,36 +189,57 @@ def given_only(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _show_lesson(task: Task, store: Store, options: dict[str, Any]) -> None:
+def _lesson(task: Task, store: Store, options: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """What is about to be learnt, shown to a person or given back."""
     from .course import set_course
     from .display import print_lesson
 
     options = {name: value for name, value in options.items() if name != "out"}
-    print_lesson(set_course(task, store, **options).lesson)
+    lesson = set_course(task, store, **options).lesson
+    if not as_json:
+        print_lesson(lesson)
+    checked = {**vars(lesson.preflight)}
+    checked.pop("shown")  # the first row in pieces, which is for eyes
+    taught = {"rows": len(lesson.taught.rows), "left_out": lesson.taught.left_out}
+    teacher = {"teacher_run": lesson.teacher.id, "teacher": lesson.teacher.model}
+    return {"target": options["target"], **teacher, **taught, "preflight": checked}
 
 
-def _show_plan(task: Task, store: Store, options: dict[str, Any], as_json: bool) -> None:
+def _plan(task: Task, store: Store, options: dict[str, Any], as_json: bool) -> dict[str, Any]:
     from .training_plan import training_plan
 
     plan = training_plan(task, store, **options)
-    for line in [json.dumps(plan.data())] if as_json else plan.lines():
-        say(line)
+    _unless(as_json, plan.lines())
+    return plan.data()
+
+
+def _student(folder: Path, swept: bool, as_json: bool) -> dict[str, Any]:
+    """A student that is ready: its folder, what its card says, and the trials of a sweep."""
+    from ..chains.student.card import read_card
+    from .sweep import SWEEP_FILE, table_lines
+
+    _unless(as_json, [*(table_lines(folder) if swept else ()), f"student {folder}"])
+    found = {"folder": str(folder), "card": read_card(folder).model_dump(mode="json")}
+    if swept:
+        found["sweep"] = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
+    return found
+
+
+def _unless(as_json: bool, lines: Iterable[str]) -> None:
+    if not as_json:
+        tell(None, lines, as_json=False)
 
 
 def _train(
     task: Task, store: Store, options: dict[str, Any], sweep: list[str], log_to: list[str]
 ) -> None:
-    from .parallel import leads
     from .sweep import sweep as train_all
-    from .sweep import table_lines, varied
+    from .sweep import varied
     from .training import train as train_one
 
-    options = options | {"log_to": log_to, "announce": say}
+    options = options | {"log_to": log_to, "announce": remark}
     with step_bars() as bars:
         if sweep:
             train_all(task, store, vary=varied(sweep), progress=bars, **options)
         else:
             train_one(task, store, progress=bars(f"student {options['target']}"), **options)
-    if sweep and leads():
-        for line in table_lines(options["out"]):
-            say(line)

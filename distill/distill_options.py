@@ -103,7 +103,3 @@ TpmOption = Annotated[float | None, _pace("--tpm", help="tokens a minute at most
 TimeoutOption = Annotated[float, _pace(help="seconds of one call")]
 RetriesOption = Annotated[int, _pace(min=0, help="of a call that failed on its way")]
 SchemaRetriesOption = Annotated[int, _pace(min=0, help="of an answer that does not fit the schema")]
-JsonOption = Annotated[
-    bool,
-    typer.Option("--json", help="standard output is one JSON object, at the end"),
-]

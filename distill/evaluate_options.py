@@ -145,3 +145,6 @@ NoTextOption = Annotated[
     typer.Option("--no-text", help="leave inputs and reasonings of rows out of the report"),
 ]
 OutOption = Annotated[Path, typer.Option(help="folder for report.html, .md and .json")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="say what would be replaced, and write nothing")
+]

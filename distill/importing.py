@@ -76,8 +76,12 @@ def import_examples(
     the others are stored or, where anything is raised, none. Raises StoreError where no row can be.
     """
     placing = Placing(split, split_column, group_column, time_column, columns)
-    source = _named(data)
     added, found = import_rows(store, load_task(reference), data, placing=placing, format=format)
+    return import_lines(_named(data), added, found)
+
+
+def import_lines(source: str, added: Added, found: Import) -> list[str]:
+    """What came of importing `source`, for people: the store's counts, rows left out, notes."""
     lines = [f"{source}: {added.new} new examples, {added.known} already known"]
     if added.gold_filled:
         lines.append(f"{source}: gold filled in for {added.gold_filled} of the known examples")

@@ -1,14 +1,15 @@
-"""What the commands share: their options, opening a store, saying a line, failing with one."""
+"""What the commands share: options, opening a store, saying a line as asked, failing with one."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 SAMPLE_TASK = "understudy.examples.news.task:task"
 DEFAULT_STORE = Path("understudy.db")
+COME_BACK = 75  # EX_TEMPFAIL of sysexits.h: the provider's limit ended it, try again later
 FILES = ("csv", "json", "jsonl", "parquet", "datasets")
 TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
 StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
@@ -27,6 +29,32 @@ BackupOption = Annotated[
     Path | None, typer.Option(help="copy the store there at the end, and every few minutes")
 ]
 BackupMinutesOption = Annotated[float, typer.Option(min=0.05, help="minutes between two copies")]
+
+# How this process speaks, set from the command line before a command runs.
+_manner = {"quiet": False, "json": False}
+
+
+def speak(*, quiet: bool) -> None:
+    """Begin a command: `quiet` leaves results and errors alone."""
+    _manner.update(quiet=quiet, json=False)
+
+
+def is_quiet() -> bool:
+    """Whether nobody wants to see progress and remarks."""
+    return _manner["quiet"]
+
+
+def _as_json(value: bool) -> bool:
+    _manner["json"] = value
+    return value
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", callback=_as_json, help="standard output is one line of JSON, at the end"
+    ),
+]
 
 
 def open_store(path: Path, *, create: bool = True) -> Store:
@@ -95,8 +123,27 @@ def check_format(name: str | None, known: tuple[str, ...]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line."""
-    typer.echo(line)
+    """Print a line of the result; on standard error where the result is JSON."""
+    if not (_manner["json"] and _manner["quiet"]):
+        typer.echo(line, err=_manner["json"])
+
+
+def remark(line: str) -> None:
+    """Print a line that is no result: nobody sees it under --quiet."""
+    if not _manner["quiet"]:
+        say(line)
+
+
+def tell(data: Any, lines: Iterable[str] = (), *, as_json: bool) -> None:
+    """Print a result: `data` as one line of JSON, or else the lines that a person reads.
+
+    The JSON is ASCII, so that no encoding of a terminal or pipe can break it; a path is its text.
+    """
+    if as_json:
+        typer.echo(json.dumps(data, default=str))
+        return
+    for line in lines:
+        typer.echo(line)
 
 
 def fail(line: str, *, status: int = 1) -> NoReturn:

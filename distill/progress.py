@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .display import dollars
+from .options import is_quiet
 
 if TYPE_CHECKING:
     from ..store.rows import Record
@@ -144,6 +145,9 @@ class _Screen(Protocol):
 def _screen() -> Iterator[_Screen]:
     from rich.console import Console
 
+    if is_quiet():
+        yield _Silence()
+        return
     console = Console(stderr=True)
     if console.is_jupyter:  # where rich can draw no bar without ipywidgets
         alive = importlib.util.find_spec("ipywidgets") is not None
@@ -154,6 +158,16 @@ def _screen() -> Iterator[_Screen]:
         yield screen
     finally:
         screen.close()
+
+
+class _Silence:
+    """Nothing, where nobody wants to see it."""
+
+    def draw(self, meter: _Meter) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _Bars:
