@@ -24,24 +24,32 @@ def pages() -> dict[str, str]:
 
 def cli_page() -> str:
     """Every command with its help, arguments, options and examples."""
-    head = (
-        "# The command line\n\n"
-        f"{MADE}\n\n"
-        "Every command prints its own page with `--help`; `understudy --install-completion` adds\n"
-        "completion to your shell. Exit status: 0 where it is done, 1 for an error of one line or\n"
-        "a gate that does not hold, 2 for a command that cannot be read, 3 for an alarm of\n"
-        "`understudy watch`, 75 where a provider's daily limit ended a run, 130 after Ctrl-C.\n"
-    )
-    return "\n".join((head, *(_command(name, command) for name, command in commands())))
+    root = root_command()
+    options = [(_flags(p), _told(p)) for p in root.params if not p.hidden]
+    head = [
+        "# The command line",
+        MADE,
+        "Every command prints its own page with `--help`.",
+        root.epilog or "",
+        "Before the command:",
+        _table("option", options),
+    ]
+    told = "\n\n".join(part for part in head if part) + "\n"
+    return "\n".join((told, *(_command(name, command) for name, command in commands())))
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    """("store stats", the command) and so on, sorted by name."""
+def root_command() -> Any:
+    """The command line as a whole."""
     import typer
 
     from understudy.distill.cli import app
 
-    yield from sorted(_leaves(typer.main.get_command(app), ()), key=lambda pair: pair[0])
+    return typer.main.get_command(app)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """("store stats", the command) and so on, sorted by name."""
+    yield from sorted(_leaves(root_command(), ()), key=lambda pair: pair[0])
 
 
 def _leaves(command: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -62,3 +62,10 @@ def test_the_reference_is_what_the_code_says():
     for file, text in reference.pages().items():
         page = ROOT / "docs" / "reference" / file
         assert page.read_text(encoding="utf-8") == text, "run python scripts/reference.py"
+
+
+def test_the_shell_completes_commands(monkeypatch):
+    from typer.testing import CliRunner
+
+    said = CliRunner().invoke(app, ["--help"])
+    assert "--install-completion" in said.output
