@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import html
 import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from understudy.chains.student import read_card
 from understudy.distill.bases import BASES
+from understudy.distill.reporting.html import render_html
 from understudy.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,40 +164,57 @@ def test_outside_colab_a_key_comes_from_the_environment(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_every_cell_runs_from_top_to_bottom_on_the_embedded_student(
+@pytest.mark.timeout(600)  # two kernels, on a machine that others use
+def test_every_cell_runs_from_top_to_bottom_and_a_second_time_asks_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in ("ipykernel", "torch", "trl"):
+    for name in ("ipykernel", "nbclient", "torch", "trl"):
         pytest.importorskip(name)
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("UNDERSTUDY_QUICK", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     before = os.times()
-    client = nbclient.NotebookClient(
-        nbformat.read(FILE, as_version=4),
-        timeout=280,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(tmp_path)}},
-    )
-    ran = client.execute()
+    text = ran_in(tmp_path)
     after = os.times()
     spent = after.children_user - before.children_user
     spent += after.children_system - before.children_system
     assert spent < SECONDS
     check_the_folder(tmp_path / "modulo4")
-    check_what_was_shown("\n".join(shown(ran)))
+    check_what_was_shown(text)
+    known = everything_known(tmp_path / "modulo4")
+    check_what_was_shown(ran_in(tmp_path), again=True)
+    assert everything_known(tmp_path / "modulo4") == known
+
+
+def ran_in(folder: Path) -> str:
+    """All cells, run in a kernel of their own; what they showed."""
+    import nbclient
+    import nbformat
+
+    notebook = nbformat.read(FILE, as_version=4)
+    place = {"metadata": {"path": str(folder)}}
+    client = nbclient.NotebookClient(notebook, timeout=280, kernel_name="python3", resources=place)
+    return "\n".join(shown(client.execute()))
+
+
+def everything_known(folder: Path) -> tuple[Any, ...]:
+    """Every record of the store, and the students' weights."""
+    with Store(folder / "modulo4.db", create=False, read_only=True) as store:
+        records = [store.records(run.id) for run in store.runs("noticias")]
+    weights = sorted((folder / "runs").glob("*/adapter_model.safetensors"))
+    assert len(weights) == 2
+    return records, [file.read_bytes() for file in weights]
 
 
 def check_the_folder(folder: Path) -> None:
-    """200 rows and the app's call, all labelled; two students of the same rows; a report."""
+    """200 rows, all labelled; two students of the same rows; everybody's answers; a report."""
     with Store(folder / "modulo4.db", create=False, read_only=True) as store:
         splits = store.splits("noticias")
         (teacher,) = store.runs("noticias", role="teacher")[-1:]
         labelled = [record.answer for record in store.records(teacher.id)]
         names = {run.name for run in store.runs("noticias")}
-    assert sum(splits.values()) == len(labelled) == 201
+    assert sum(splits.values()) == len(labelled) == 200
     assert None not in labelled
     assert names >= {"label", "reason_label", "base", "tfidf", "majority"}
     cards = [read_card(folder / "runs" / target) for target in ("label", "reason_label")]
@@ -203,10 +224,12 @@ def check_the_folder(folder: Path) -> None:
     assert (folder / "report" / "report.html").is_file()
 
 
-def check_what_was_shown(text: str) -> None:
-    """Bars or lines of progress, the figures, the page, and the stand-in's own count."""
-    for line in ("professor 200/200 rows", "120 de 120 linhas", "aluno reason_label", "<iframe"):
-        assert line in text, line
+def check_what_was_shown(text: str, *, again: bool = False) -> None:
+    """Progress where there is any, the figures, the page, and the stand-in's own count."""
+    for line in ("professor 200/200 rows", "aluno label 15/15", "aluno reason_label 15/15"):
+        assert (line in text) is not again, line
+    assert "120 de 120 linhas" in text
+    assert "<iframe" in text
     assert re.search(r"test: \w+ menos \w+: [+-]\d", text)
     assert "'answered_by_student': 1" in text
     assert "recusado: " in text or "sozinho a " in text
@@ -220,6 +243,32 @@ def shown(notebook: Any) -> list[str]:
             data = output.get("data", {})
             parts.append(output.get("text") or data.get("text/html") or data.get("text/plain", ""))
     return parts
+
+
+@pytest.mark.browser
+def test_the_links_of_the_report_in_the_notebook_stay_in_the_report(tmp_path: Path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    display = pytest.importorskip("IPython.display")
+    chromium = os.environ.get("UNDERSTUDY_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium (set UNDERSTUDY_CHROMIUM)")
+    (cell,) = [text_of(cell) for cell in cells("code") if "<iframe" in text_of(cell)]
+    change, last = ast.parse(cell).body[-2:]
+    samples = runpy.run_path(str(ROOT / "tests" / "report_samples.py"))["REPORTS"]
+    names = {"html": html, "HTML": display.HTML, "pagina": render_html(samples["news"]())}
+    exec(ast.unparse(change), names)
+    inline = eval(ast.unparse(last), names).data
+    page = tmp_path / "notebook.html"
+    page.write_text(f"<!doctype html><title>caderno</title>{inline}", encoding="utf-8")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_page()
+        opened.goto(page.as_uri())
+        report = opened.frames[1]
+        report.click('a[href="#provenance"]')
+        report.wait_for_function("scrollY > 0")
+        assert report.title() == "news: Can I swap?"
+        browser.close()
 
 
 @pytest.fixture(autouse=True)
