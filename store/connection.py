@@ -33,9 +33,12 @@ class Connection:
     database, another program's, newer, damaged, read-only, full, locked.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: str | Path, *, read_only: bool = False, patience: float | None = None
+    ) -> None:
         self.path = str(path)
         self.read_only = read_only
+        self.patience = LOCK_SECONDS if patience is None else patience
         self._lock = threading.RLock()
         self._writer: OneWriter | None = None  # where the drive allows one only
         if lack := schema.sqlite_lack(sqlite3.sqlite_version_info):
@@ -97,12 +100,12 @@ class Connection:
         if not Path(self.path).parent.is_dir():
             raise StoreError(f"{self.path}: there is no such folder; make it first")
         if self.read_only:
-            return open_read_only(self.path, timeout=LOCK_SECONDS)
+            return open_read_only(self.path, timeout=self.patience)
         if self.path != ":memory:":
             with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         return sqlite3.connect(
-            self.path, timeout=LOCK_SECONDS, check_same_thread=False, isolation_level=None
+            self.path, timeout=self.patience, check_same_thread=False, isolation_level=None
         )
 
     def _prepare(self) -> None:
@@ -131,6 +134,8 @@ class Connection:
 
     def _lacks_tables(self) -> bool:
         applied = schema.applied_steps(self._connection)
+        if not applied and schema.tables(self._connection):
+            applied = schema.applied_steps(self._connection)  # somebody may just have made them
         mine = [step.__name__ for step in schema.STEPS]
         if newer := [name for name in applied if name not in mine]:
             raise StoreError(
@@ -209,29 +214,30 @@ class Connection:
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
         """What SQLite and JSON raise, as one line that says what to do."""
-        with told(self.path):
+        with told(self.path, self.patience):
             yield
 
 
 @contextlib.contextmanager
-def told(path: str | Path) -> Iterator[None]:
+def told(path: str | Path, patience: float | None = None) -> Iterator[None]:
     """What SQLite and JSON raise on the file `path`, as one StoreError that says what to do."""
+    waited = LOCK_SECONDS if patience is None else patience
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {_advice(str(error))}") from error
+        raise StoreError(f"{path}: {_advice(str(error), waited)}") from error
     except (ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StoreError(f"{path}: a row is no valid data: {reason}") from error
 
 
-def _advice(error: str) -> str:
+def _advice(error: str, waited: float) -> str:
     known = {
         "disk is full": "the disk is full; what was committed is kept, free space and run again",
         "not a database": "is no SQLite file; name another one",
         "malformed": "the file is damaged; put a copy in its place, or try sqlite3's .recover",
         "readonly": "the file or its folder is read-only; what was committed is kept",
-        "locked": f"another process has held it for {LOCK_SECONDS:.0f} s; try again later",
+        "locked": f"another process has held it for {waited:.3g} s; try again later",
         "unable to open": "cannot be opened or made; is its folder there, and writable?",
         "disk I/O": "the disk failed to read or write; what was committed before is kept",
         "no such module: fts5": f"this Python's SQLite {sqlite3.sqlite_version} has no full-text "

@@ -48,16 +48,24 @@ class Store:
     """The store in the file `path`, made where there is none; or in memory, for ":memory:".
 
     `create=False` refuses a path where there is no file; `read_only` also changes nothing in one
-    (not even its version), and every method that writes raises StoreError. Several threads may
+    (not even its version), and every method that writes raises StoreError. `patience` is how many
+    seconds a lock of another process is waited for (default: 30). Several threads may
     share a store, and several processes may open one file at once. Every method that writes has
     committed when it returns. Every method raises StoreError, one line, where the file cannot be
     used: no database, another program's, newer, damaged, read-only, full, locked.
     """
 
-    def __init__(self, path: str | Path, *, create: bool = True, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        patience: float | None = None,
+    ) -> None:
         if (read_only or not create) and not Path(path).exists():
             raise StoreError(f"there is no store {path}; run distill first, or give --store")
-        self.connection = Connection(path, read_only=read_only)
+        self.connection = Connection(path, read_only=read_only, patience=patience)
         self.path = self.connection.path
 
     def __enter__(self) -> Self:

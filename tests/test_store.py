@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.store import Example, Record, Run, Store, StoreError
+from understudy.store import Example, Record, Run, Store, StoreError, schema
 from understudy.store.connection import Connection
 from understudy.store.store import Added
 from understudy.store.totals import spent_by
@@ -534,3 +534,19 @@ def test_the_store_imports_neither_langchain_nor_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_store_that_another_is_making_right_now_is_no_other_programs(tmp_path, monkeypatch):
+    path, real = tmp_path / "s.db", schema.applied_steps
+    made = []
+
+    def applied_steps(connection):
+        found = real(connection)
+        if not made:
+            made.append(path)
+            Store(path).close()  # between the two looks
+        return found
+
+    monkeypatch.setattr("understudy.store.connection.schema.applied_steps", applied_steps)
+    with Store(path) as store:
+        assert store.splits("t") == {}

@@ -295,6 +295,7 @@ def test_a_call_is_remembered_with_all_that_is_known_of_it(tmp_path: Path) -> No
         "answered_by_student": 0,
         "escalated": 0,
         "student_failed": 0,
+        "broken_off": 0,
         "recorded": 4,
         "shed": 0,
         "failed": 0,
@@ -772,3 +773,126 @@ def test_shadowed_rows_calibrate_a_student_and_the_running_app_takes_the_cascade
     ]
     assert chain.flush()
     assert model.asked - asked >= 2
+
+
+def test_an_app_starts_while_somebody_holds_the_store_and_takes_its_mode_up_later(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "u.db"
+    first = stood(store, student=Pupil(sure), mode="shadow")
+    first.invoke({"text": "fine"})
+    calibrate(store, first, agreement=0.9, threshold=0.9)
+    first.close()
+    holder = sqlite3.connect(store, isolation_level=None)
+    holder.execute("pragma locking_mode = exclusive")
+    holder.execute("begin exclusive")
+    start = time.monotonic()
+    chain = stood(store, student=Pupil(sure), mode="cascade", agreement=0.9, check=0)
+    assert time.monotonic() - start < 5
+    assert chain.invoke({"text": "fine"}).rationale != "a pupil's"
+    holder.execute("rollback")
+    holder.close()
+    end = time.monotonic() + 10
+    while chain.mode != "cascade":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert chain.invoke({"text": "fine"}).rationale == "a pupil's"
+    chain.close()
+
+
+def test_a_mode_is_set_at_once_while_somebody_holds_the_store(tmp_path: Path) -> None:
+    store = tmp_path / "u.db"
+    chain = stood(store, student=Pupil(sure), mode="student", check=0)
+    chain.invoke({"text": "fine"})
+    chain.flush()
+    chain.desk.recorder.close()
+    chain.modes._let_go()
+    with sqlite3.connect(store) as holder:
+        holder.execute("pragma locking_mode = exclusive")
+        holder.execute("begin exclusive")
+        start = time.monotonic()
+        chain.mode = "record"
+        assert time.monotonic() - start < 5
+        assert chain.invoke({"text": "fine"}).rationale == "it says fine"
+    holder.close()
+    chain.close()
+
+
+def test_only_what_is_recorded_is_checked_or_shadowed(tmp_path: Path) -> None:
+    model, texts = Scripted(), [f"row {n}" for n in range(400)]
+    chain = swap(
+        app(model),
+        store=tmp_path / "u.db",
+        student=Pupil(sure),
+        mode="student",
+        sampling=0.2,
+        check=0.25,
+    )
+    for text in texts:
+        chain.invoke({"text": text})
+    assert chain.flush()
+    kept, checked = chain.counts["recorded"], model.asked
+    assert 50 < kept < 110
+    assert 8 < checked < 35
+    assert rows(tmp_path / "u.db", "select count(*), sum(sampled) from calls") == [(kept, checked)]
+    chain.close()
+    asked: list[str] = []
+    pupil = Pupil(lambda text: asked.append(text) or sure(text))  # type: ignore[func-returns-value]
+    shadow = stood(tmp_path / "s.db", student=pupil, mode="shadow", sampling=0.2)
+    shadow.batch([{"text": text} for text in texts])
+    assert shadow.flush()
+    assert len(asked) == kept
+    shadow.close()
+
+
+def test_what_a_broken_batch_did_not_tell_is_counted(tmp_path: Path) -> None:
+    chain = stood(tmp_path / "u.db")
+    with pytest.raises(Overloaded):
+        chain.batch(ALL)
+    assert chain.flush()
+    assert chain.counts["recorded"] + chain.counts["broken_off"] == len(ALL)
+    assert chain.counts["broken_off"] == len(ALL) - 1
+    chain.close()
+
+
+class Never(Scripted):
+    """Never answers."""
+
+    def _text(self, messages: Any) -> str:
+        raise Overloaded(str(messages[-1].text))
+
+
+def test_a_row_that_a_fallback_answered_did_not_fail_because_another_did(tmp_path: Path) -> None:
+    twice = Never().with_fallbacks([Scripted()])
+    chain = swap(PROMPT | twice | Keeping(pydantic_object=Verdict), store=tmp_path / "u.db")
+    with pytest.raises(Overloaded):
+        chain.batch([{"text": "fine"}, {"text": "fail"}])
+    assert chain.flush()
+    assert rows(tmp_path / "u.db", "select error from calls") == [
+        ("Overloaded: too busy for fail",)
+    ]
+    chain.close()
+
+
+HUNG = """
+import sys, time
+from tests.swap_samples import Pupil, app
+from understudy.distill import swap
+
+chain = swap(app(), store=sys.argv[1], student=Pupil(lambda text: time.sleep(60)), mode="shadow")
+for n in range(30):
+    chain.invoke({"text": f"number {n}"})
+"""
+
+
+def test_a_student_that_hangs_neither_holds_the_end_of_the_app_nor_takes_calls_with_it(
+    tmp_path: Path,
+) -> None:
+    store, root = tmp_path / "u.db", Path(__file__).parents[1]
+    start = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", HUNG, str(store)], cwd=root, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert time.monotonic() - start < 30
+    assert rows(store, "select count(*) from calls") == [(30,)]

@@ -108,6 +108,18 @@ class Background(Generic[Item]):
             return not thread.is_alive()
         return True
 
+    def give_up(self) -> list[Item]:
+        """Take nothing more, and hand back what waits: nobody works it off any more."""
+        with self._settled:
+            self._closed = True
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._failed += len(left)
+            self._settled.notify_all()
+        self._wake.set()
+        _ALL.discard(self)
+        return left
+
     _waiting: deque[Item]
     _thread: threading.Thread | None
     _taken: int

@@ -104,7 +104,11 @@ class Calls:
             for call, output in zip(self.calls, self.outputs, strict=True):
                 call.keep(output)
             return
-        for call in self.calls:  # of the others nobody knows what the chain made
+        if not isinstance(error, Exception):
+            return
+        for call in self.calls:
             failed = error if len(self.calls) == 1 else call.hearing.broken
-            if isinstance(error, Exception) and isinstance(failed, Exception):
+            if isinstance(failed, Exception):
                 call.keep(failed)
+            else:  # what the chain made of it nobody knows
+                call.desk.count("broken_off")

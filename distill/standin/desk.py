@@ -22,7 +22,7 @@ from ..redaction import one_line
 from .background import Background
 from .hearing import Hearing, listening
 from .recorder import Recorder, Seen, chosen
-from .student import Answered, Student
+from .student import Answered, Asked, Student
 
 logger = logging.getLogger(__name__)
 ASIDE = 256  # calls that may wait for a student in the shadow, or for a teacher that checks
@@ -61,6 +61,7 @@ class Desk:
         self._tally: Counter[str] = Counter()
         self._told: set[str] = set()
         self._ending = False
+        self._asking: dict[int, list[Shown]] = {}  # what is with a student, or a teacher, right now
         name = recorder.name
         self._shadows: Background[Shown] = Background(
             ASIDE, self._shadow, f"shadow of {name}", linger=0.0
@@ -74,7 +75,7 @@ class Desk:
         with self._lock:
             tally = dict(self._tally)
         recorded = self.recorder.counts
-        names = ("calls", "answered_by_student", "escalated", "student_failed")
+        names = ("calls", "answered_by_student", "escalated", "student_failed", "broken_off")
         return {
             **{name: tally.get(name, 0) for name in names},
             "recorded": recorded.written,
@@ -99,7 +100,8 @@ class Desk:
 
     def taught(self, asked: Any, seen: Seen, *, shadow: bool) -> None:
         """The teacher has answered, or failed; in the shadow the student is asked too."""
-        if shadow and self.student is not None and not self.student.rests:
+        asks = shadow and self.student is not None and not self.student.rests
+        if asks and self.recorder.takes(seen.inputs):  # else the student's answer would be dropped
             if self._shadows.put(Shown(_kept(asked), seen)):
                 return
             self.count("shed")
@@ -108,7 +110,8 @@ class Desk:
     def stood_in(self, asked: Any, seen: Seen) -> None:
         """The student has answered alone; of some the teacher is asked to check."""
         self.count("answered_by_student")
-        if self.check and chosen({**seen.inputs, "": _SALT}, self.check):
+        checked = self.check and chosen({**seen.inputs, "": _SALT}, self.check)
+        if checked and self.recorder.takes(seen.inputs):
             if self._checks.put(Shown(_kept(asked), seen)):
                 return
             self.count("shed")
@@ -130,39 +133,53 @@ class Desk:
         return all(done)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Ask nobody any more and keep what waits; False where time ran out."""
+        """Ask nobody any more and keep what waits; False where time ran out.
+
+        Whoever is asked right now is waited for half the time; then the call is kept without.
+        """
         self._ending = True
-        closed = [queue.close(timeout / 2) for queue in (self._shadows, self._checks)]
-        return all(closed) and self.recorder.close(timeout)
+        end = time.monotonic() + timeout / 2
+        queues = (self._shadows, self._checks)
+        in_time = [queue.close(max(0.0, end - time.monotonic())) for queue in queues]
+        with self._lock:
+            left = [one for shown in self._asking.values() for one in shown]
+            self._asking.clear()
+        for one in [*left, *(one for queue in queues for one in queue.give_up())]:
+            self.recorder.record(one.seen)
+        return self.recorder.close(timeout) and all(in_time)
 
     def _shadow(self, shown: list[Shown]) -> None:
         """Ask the student what the teacher has answered."""
         answers: Sequence[Answered | None] = [None] * len(shown)
+        with self._lock:
+            self._asking[id(shown)] = shown
         if self.student is not None and not self._ending:
-            rows = [(one.asked, one.seen.inputs) for one in shown]
-            answers = self.student.ask_all(rows, [self._pace(len(rows))] * len(rows))
+            answers = self._students(self.student, [(one.asked, one.seen.inputs) for one in shown])
+        if not self._still(shown):
+            return
         for one, answered in zip(shown, answers, strict=True):
             self.recorder.record(self.with_student(one.seen, answered))
 
-    def _pace(self, rows: int) -> RunnableConfig:
-        """How many rows a student elsewhere is asked at once: one, and more where it falls behind.
-        Each is a thread that takes its turn before the app's; a student in this process makes one
+    def _students(self, student: Student, rows: list[Asked]) -> Sequence[Answered | None]:
+        """What it answers: one row after the other, and several at once where it falls behind, for
+        each is a thread that takes its turn before the app's. A student in this process makes one
         batch of them."""
-        if self.student is None or self.student.local:
-            return _ALONE
-        return {**_ALONE, "max_concurrency": max(1, rows // 8)}
+        at_once = max(1, len(rows) // 8)
+        if student.local or at_once > 1:
+            pace: RunnableConfig = {**_ALONE, "max_concurrency": None if student.local else at_once}
+            return student.ask_all(rows, [pace] * len(rows))
+        return [None if self._ending else student.ask(row, _ALONE) for row in rows]
 
     def _asked_again(self, shown: list[Shown]) -> None:
         """Ask the teacher what the student has answered."""
         hearings = [Hearing() for _ in shown]
-        outputs: list[Any] = [None] * len(shown)
         start = time.perf_counter()
-        if not self._ending:
-            configs = [listening(_ALONE, hearing) for hearing in hearings]
-            outputs = self.bound.batch(
-                [one.asked for one in shown], configs, return_exceptions=True
-            )
+        with self._lock:
+            self._asking[id(shown)] = shown
+        outputs = self._teachers([one.asked for one in shown], hearings)
         seconds = time.perf_counter() - start
+        if not self._still(shown):
+            return
         for one, output, hearing in zip(shown, outputs, hearings, strict=True):
             if output is None:
                 self.recorder.record(one.seen)
@@ -173,9 +190,25 @@ class Desk:
                 replace(one.seen, sampled=True, teacher_seconds=seconds / len(shown), **facts)
             )
 
+    def _teachers(self, asked: list[Any], hearings: list[Hearing]) -> list[Any]:
+        """The chain's answers or exceptions; None where it was not asked."""
+        if self._ending:
+            return [None] * len(asked)
+        configs = [listening(_ALONE, hearing) for hearing in hearings]
+        try:
+            return list(self.bound.batch(asked, configs, return_exceptions=True))
+        except Exception as error:  # noqa: BLE001 - the calls are kept, unchecked
+            self.fail("the student's answers are not checked", error, "unchecked")
+            return [None] * len(asked)
+
+    def _still(self, shown: list[Shown]) -> bool:
+        """Whether these are still to be recorded: not where the app has ended meanwhile."""
+        with self._lock:
+            return self._asking.pop(id(shown), None) is not None
+
     def with_student(self, seen: Seen, answered: Answered | None) -> Seen:
         """The call with what the student said of it."""
-        if answered is None:
+        if answered is None or _at_the_end(answered.error):
             return seen
         if answered.error is not None:
             self.fail("the student failed", answered.error, "student_failed")
@@ -207,6 +240,11 @@ def _kept(asked: Any) -> Any:
 def heard(hearing: Hearing) -> dict[str, Any]:
     """The fields of Seen that the model's replies decide."""
     return {"raw": hearing.raw, "usage": hearing.usage, "model": hearing.model}
+
+
+def _at_the_end(error: Exception | None) -> bool:
+    """Whether nobody was asked because the interpreter takes no more work."""
+    return isinstance(error, RuntimeError) and "interpreter shutdown" in str(error)
 
 
 def _end(desk: weakref.ref[Desk]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
@@ -19,7 +20,7 @@ class Hearing(CallLedger):
     """The model calls of one call of a chain; `messages` are what the first of them was asked."""
 
     messages: list[BaseMessage] | None = None
-    broken: BaseException | None = None  # how the last model call failed
+    broken: BaseException | None = None  # how the last model call failed, if it did
 
     @property
     def ignore_chain(self) -> bool:
@@ -30,6 +31,10 @@ class Hearing(CallLedger):
         """args: what the model is, and a list with the messages."""
         if self.messages is None and len(args) > 1:
             self.messages = list(args[1][0])
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        super().on_llm_end(response, **kwargs)
+        self.broken = None  # a retry, or a fallback
 
     def on_llm_error(self, error: BaseException, **_: Any) -> None:
         self.broken = error

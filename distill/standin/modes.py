@@ -23,6 +23,7 @@ from .writing import APP
 
 logger = logging.getLogger(__name__)
 EVERY = 0.5  # seconds between two looks into the store
+PATIENCE = 0.5  # seconds that a lock of the store is waited for: the app may be waiting, too
 MODES: tuple[Mode, ...] = ("record", "shadow", "cascade", "student")
 
 
@@ -78,7 +79,7 @@ class Modes:
     def set(self, mode: Mode) -> None:
         """Change the mode, here at once and in the store. Raises SwapError where it cannot be."""
         with self._lock:
-            self.standing = self._checked(mode)
+            self.standing = self._checked_now(mode)
             self._unsaved, self._starting = self._row_of(mode), False
             self._save()
 
@@ -129,7 +130,7 @@ class Modes:
                 "give another name="
             )
         wanted: Mode = asked or (row.mode if row is not None else "record")
-        standing = self._checked(wanted) if asked else self._possible(wanted)
+        standing = self._checked_now(wanted) if asked else self._possible(wanted)
         if row is not None and row.reason != APP:
             if asked and asked != row.mode:
                 logger.warning(
@@ -180,10 +181,18 @@ class Modes:
             )
         return Standing(mode, found)
 
+    def _checked_now(self, mode: Mode) -> Standing:
+        """The same; the teacher alone for as long as the store cannot be read."""
+        try:
+            return self._checked(mode)
+        except StoreError as error:
+            self._lose(error)
+            return Standing()
+
     def _possible(self, mode: Mode) -> Standing:
         """The mode as it is asked for, or the teacher alone."""
         try:
-            return self._checked(mode)
+            return self._checked_now(mode)
         except SwapError as error:
             self._tell(f"mode {mode} is asked for, and the teacher answers: {error}")
             return Standing()
@@ -207,13 +216,13 @@ class Modes:
 
     def _opened(self) -> Store | None:
         if self._store is None and Path(self.path).is_file():
-            self._store = Store(self.path, create=False, read_only=True)
+            self._store = Store(self.path, create=False, read_only=True, patience=PATIENCE)
         return self._store
 
     def _save(self) -> None:
         """Write what is not in the store yet; what cannot be written now is tried again."""
         try:
-            with Store(self.path) as store:
+            with Store(self.path, patience=PATIENCE) as store:
                 assert self._unsaved is not None
                 save_stand_in(store, self._unsaved)
             self._row, self._unsaved, self._starting = self._unsaved, None, False

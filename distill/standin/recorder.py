@@ -8,9 +8,9 @@ about the row becomes a Call.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import threading
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +108,7 @@ class Recorder:
     def record(self, seen: Seen) -> bool:
         """Remember a call; False where it was shed or sampled out. Never raises, never blocks."""
         try:
-            if self.sampling < 1.0 and not chosen(seen.inputs, self.sampling):
+            if not self.takes(seen.inputs):
                 with self._lock:
                     self._left_out += 1
                 return False
@@ -117,6 +117,10 @@ class Recorder:
             with contextlib.suppress(Exception):
                 self._failed(error)
             return False
+
+    def takes(self, inputs: Mapping[str, str]) -> bool:
+        """Whether calls with these inputs are among those that are remembered."""
+        return self.sampling >= 1.0 or chosen(inputs, self.sampling)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all calls so far are written or lost; False where time ran out."""
@@ -141,4 +145,5 @@ def chosen(inputs: Mapping[str, str], share: float) -> bool:
     """Whether these inputs are among the `share` (0 to 1) that is looked at: the same ones always,
     whatever the process or the order."""
     text = "\0".join(f"{name}\0{inputs[name]}" for name in sorted(inputs))
-    return zlib.crc32(text.encode("utf-8", "replace")) < share * 2**32
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=4).digest()
+    return int.from_bytes(digest) < share * 2**32

@@ -47,7 +47,8 @@ class StandIn(Runnable[Any, Any]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """calls, answered_by_student, escalated, student_failed, recorded, shed, failed."""
+        """calls, answered_by_student, escalated, student_failed, broken_off (rows of a batch that
+        raised, of which only the failed ones are recorded), recorded, shed, failed."""
         return self.desk.counts
 
     def flush(self, timeout: float = 5.0) -> bool:
