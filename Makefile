@@ -9,7 +9,7 @@ UNDERSTUDY = .venv/bin/understudy
 PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist loadfile
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo distill train evaluate report serve test test-lowest types check base clean
+.PHONY: help setup demo distill train evaluate report serve test test-lowest docs types check base clean
 
 help:  ## this list
 	@echo 'make TARGET [TASK=path/to/task.py:task] [STORE=app.db] ...'
@@ -61,6 +61,9 @@ test: $(READY)  ## the whole suite, offline (PYTEST_ARGS="-k store")
 # The lower ends of the ranges in pyproject.toml, without torch: what needs it is skipped.
 test-lowest:  ## the suite on the oldest libraries that the core and the teachers allow
 	@sh scripts/test_lowest.sh $(PYTEST_ARGS)
+
+docs: $(READY)  ## the site, into build/site
+	@.venv/bin/zensical build --strict -f mkdocs.yml
 
 types: $(READY)  ## mypy alone
 	.venv/bin/python -m mypy

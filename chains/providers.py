@@ -32,7 +32,7 @@ def provided(
     if importlib.util.find_spec("langchain") is None:
         raise TaskError(f"teacher {reference} needs: pip install 'understudy[teachers]'")
     if reference.endswith(":") or reference.startswith(":"):
-        raise TaskError(f"teacher {reference!r} is no provider:model, e.g. openai:gpt-5-mini")
+        raise TaskError(f"teacher {reference!r} is no provider:model, e.g. openai:gpt-6.1-terra")
     served = _served(reference, base_url, key_variable)
     model = _built(reference, served)
     if "max_retries" in type(model).model_fields:  # read when it is built, so it is built anew

@@ -35,7 +35,7 @@ def load_teacher(
     """The chat model that `reference` names.
 
     "offline": the teacher that the task's own module ships (`teacher` in the file of `task`).
-    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-5-mini". "path/to/file.py:name":
+    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-6.1-terra". "path/to/file.py:name":
     a chat model that you built yourself.
 
     `base_url` points a provider at another server that speaks its protocol; on this machine it
@@ -58,7 +58,7 @@ def load_teacher(
         except TaskError as error:
             raise TaskError(
                 f"there is no offline teacher: {error}; "
-                "give another teacher, such as openai:gpt-5-mini"
+                "give another teacher, such as openai:gpt-6.1-terra"
             ) from error
         return chat_model(own, reference)
     if re.search(r"\.py(:\w+)?$", reference):

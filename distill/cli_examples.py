@@ -16,7 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "demo": ("understudy demo --folder demo",),
     "distill": (
         "understudy distill --task task.py:task --data rows.csv --teacher offline",
-        "understudy distill --teacher openai:gpt-5-mini --store app.db --plan",
+        "understudy distill --teacher openai:gpt-6.1-terra --store app.db --plan",
     ),
     "doctor": ("understudy doctor",),
     "evaluate": (
@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "review": ("understudy review --store app.db --reviewer ana --limit 50",),
     "serve": (
         "understudy serve runs/label --port 8000",
-        "understudy serve gpt-5-mini=runs/label runs/reason_label",
+        "understudy serve gpt-6.1-terra=runs/label runs/reason_label",
     ),
     "status": ("understudy status --store app.db", "understudy status orders --json"),
     "store backup": ("understudy store backup copy.db --store app.db",),

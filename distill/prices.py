@@ -160,7 +160,7 @@ def find_price(
 def read_table(path: Path) -> dict[str, Price]:
     """The prices in a TOML file: a table per "model" or "provider:model", in USD per million.
 
-        ["openai:gpt-5-mini"]
+        ["openai:gpt-6.1-terra"]
         input = 0.25
         output = 2
         cached_input = 0.025   # both of these are the price of input where they are left out
