@@ -19,7 +19,6 @@ import typer
 
 from understudy.chains.strategies import STRATEGIES
 from understudy.chains.task import TARGETS
-from understudy.distill import cli_doctor
 from understudy.distill.bases import BASES
 from understudy.distill.cli import app, main
 from understudy.distill.recipes import RECIPES
@@ -48,11 +47,7 @@ def blocks_of(page: str) -> list[str]:
 
 
 def command_line() -> Any:
-    whole = typer.Typer()
-    for name, command in cli_doctor.COMMANDS.items():
-        whole.command(name)(command)
-    whole.add_typer(app)
-    return typer.main.get_command(whole)
+    return typer.main.get_command(app)
 
 
 COMMANDS = [words for page in PAGES for words in commands_of(page)]
