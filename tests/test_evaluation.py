@@ -27,6 +27,8 @@ from understudy.store import Example, Record, Store, example_id
 from understudy.store.provenance import add_training
 from understudy.store.rows import Training
 
+CREATED = "2026-11-25T12:00:00+00:00"
+
 
 def news_examples(split: str, count: int) -> list[Example]:
     rows = [row for row in news_rows(0) if row.split == split][:count]
@@ -411,6 +413,31 @@ def test_a_student_that_cannot_be_loaded_is_one_error_and_stores_no_row(
         with pytest.raises(StudentError, match="adapter does not fit its base"):
             evaluate(tiny_task, store, students=[folder])
         assert [run.role for run in store.runs(role="student")] == []
+
+
+def test_a_student_that_failed_on_every_row_is_not_hidden(tiny_task):
+    """A provider's failures may be its own; a later run that fails hides no earlier one."""
+    with Store(":memory:") as store:
+        inputs = {"sentence": "Vendas caíram"}
+        example = Example(id=example_id(inputs), task="tiny", split="test", inputs=inputs)
+        answer = {"mood": "Medo", "urgent": False}
+        record_labels(tiny_task, store, [(example, {"answer": answer})], model="m")
+
+        def asked(role: str, name: str, model: str, answer: dict[str, object] | None) -> None:
+            run = describe_run(tiny_task, role=role, name=name, model=model, target="label")
+            store.start_run(run)
+            error = None if answer else "ValueError: no JSON"
+            store.add_record(
+                Record(run=run.id, example=example.id, answer=answer, error=error, created=CREATED)
+            )
+
+        asked("student", "broken", "a", None)
+        asked("baseline", "provider", "b", None)
+        asked("student", "good", "c", answer)
+        asked("student", "good", "d", None)
+        systems = {one.name: one for one in compare(tiny_task, store).systems}
+    assert set(systems) == {"teacher", "broken", "good"}
+    assert (systems["broken"].splits["test"].errors, systems["good"].model) == (1, "c")
 
 
 def test_without_a_teacher_the_error_says_what_to_run():

@@ -20,8 +20,8 @@ import pytest
 from understudy.chains.task import Task
 from understudy.distill.display import print_table
 from understudy.distill.evaluation.comparing import compare
+from understudy.distill.evaluation.first_screen import EMBEDDED_NOTE
 from understudy.distill.evaluation.results import LabelDifference, Report
-from understudy.distill.evaluation.verdicts import EMBEDDED_NOTE
 from understudy.distill.reporting import charts, detail_tables, figures, html, markdown, tables
 from understudy.distill.reporting import pages as reporting
 from understudy.distill.reporting.browser import island
@@ -312,7 +312,7 @@ def test_more_rows_that_would_decide_are_named() -> None:
     only = [verdict for verdict in report.verdicts if verdict.verdict == "not enough rows"]
     text = Page(render_html(report.model_copy(update={"verdicts": only}))).text
     assert "? Not enough rows" in text
-    assert "About 410 rows would decide." in text
+    assert "About 410 rows might decide." in text
 
 
 def test_a_toy_base_is_said_on_the_first_screen_apart_from_the_answer() -> None:

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from understudy.distill.evaluation.answered import SILENT, Answering, Marks, Sheet
 from understudy.distill.evaluation.differences import MOST_PAIRS, comparisons
+from understudy.distill.evaluation.first_screen import answer, not_learnt, simpler
 from understudy.distill.evaluation.paired_f1 import macro_f1_points
 from understudy.distill.evaluation.results import Measured, SwapVerdict
 from understudy.distill.evaluation.scoring import measured
-from understudy.distill.evaluation.verdicts import answer, not_learnt, verdicts
+from understudy.distill.evaluation.verdicts import about, verdicts
 from understudy.distill.runs import describe_run
 from understudy.store.rows import Score
 
@@ -105,7 +106,7 @@ def test_on_few_rows_no_difference_is_not_equality_and_the_rows_needed_are_told(
     assert (verdict.verdict, verdict.difference.value) == ("not enough rows", 0.0)
     assert verdict.rows_needed is not None
     assert verdict.rows_needed > 30
-    assert f"about {verdict.rows_needed:,} rows would do" in verdict.sentence
+    assert f"about {about(verdict.rows_needed):,} rows would do, were the" in verdict.sentence
     told = answer(["test"], [verdict], margin=2.0)
     assert "not enough rows: student (0.0 points" in told
     assert "equal" not in told
@@ -120,7 +121,7 @@ def test_a_student_that_is_worse_than_the_margin_is_not_supported(tiny_task):
     assert "not supported (−10.0 points" in verdict.sentence
     few = judged(tiny_task, a_sheet(20), some_marks(first(17, 20)), some_marks(first(18, 20)))[0]
     assert few.verdict == "not supported"
-    assert "so few rows do not rule it out" in few.sentence
+    assert "these rows do not rule it out" in few.sentence
 
 
 def test_the_shares_beside_a_difference_are_of_the_same_rows(tiny_task):
@@ -156,7 +157,9 @@ def test_a_student_that_has_not_learnt_is_never_supported(tiny_task):
     assert results["student"].learnt is False
     assert verdict.verdict == "not measurable"
     assert "not shown to beat the majority class" in verdict.sentence
-    assert "student is not learnt" in (not_learnt("test", results) or "")
+    assert not_learnt("test", results) == (
+        "On test, student is not shown to beat the majority class and counts as not learnt."
+    )
 
 
 def test_without_gold_a_student_is_held_to_agree_with_the_teacher(tiny_task):
@@ -283,7 +286,30 @@ def test_an_interval_beside_zero_that_many_pairs_explain_is_told_as_such(tiny_ta
     pair = next(one for one in found if {one.first, one.second} == {"a", "b"})
     assert (pair.points.low or 0) > 0
     assert "no difference between a and b is shown" in pair.sentence
-    assert "among so many pairs (tested alone, p 0.03)" in pair.sentence
+    assert "among so many pairs (tested alone, p 0.027)" in pair.sentence
+
+
+def test_a_simple_classifier_that_does_as_well_is_named(tiny_task):
+    def told(students: Sequence[float], tfidf: float) -> str | None:
+        rng = np.random.default_rng(2)
+        systems = [
+            one(tiny_task, f"s{number}", "student", some_marks(rng.random(300) < chance))
+            for number, chance in enumerate(students)
+        ]
+        systems.append(one(tiny_task, "tfidf", "baseline", some_marks(rng.random(300) < tfidf)))
+        found, _ = comparisons(tiny_task, a_sheet(300), systems, reference=None)
+        return simpler("test", found, "tfidf")
+
+    assert "tfidf (word counts" in (told([0.5, 0.9], 0.9) or "")
+    assert (told([0.5, 0.9], 0.9) or "").endswith("is better than s0.")
+    assert "no student is shown to be better than tfidf" in (told([0.9, 0.88], 0.88) or "")
+    assert told([0.95, 0.9], 0.6) is None
+    assert simpler("test", [], None) is None
+
+
+@pytest.mark.parametrize(("rows", "said"), [(95, 95), (189, 190), (2795, 2800), (4639, 4700)])
+def test_a_number_of_rows_that_is_a_guess_is_not_told_to_the_row(rows, said):
+    assert about(rows) == said
 
 
 def test_of_many_systems_the_pairs_of_students_are_tested_first(tiny_task):

@@ -10,7 +10,7 @@ from ...store.rows import Run, Score
 from ...store.store import Store
 from ..runs import now
 from ..training_curves import trained_curves
-from . import costs, told, verdicts
+from . import costs, first_screen, told, verdicts
 from .answered import Answering
 from .ceiling import self_agreement
 from .differences import comparisons
@@ -31,6 +31,8 @@ from .results import (
 from .scoring import measured
 from .shown import shown_rows
 from .slices import slices_of
+
+TFIDF = "tfidf"  # the run's name in baselines()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,12 +195,14 @@ def _system(
 
 
 def _answer(found: Found, each: Mapping[str, OnSplit], terms: Terms) -> str:
-    swap = verdicts.answer(
+    swap = first_screen.answer(
         list(each), [one for on in each.values() for one in on.verdicts], margin=terms.margin
     )
-    unlearnt = (verdicts.not_learnt(split, on.results) for split, on in each.items())
-    toy = verdicts.EMBEDDED_NOTE if verdicts.is_toy(found.systems) else None
-    return " ".join(filter(None, [swap, *unlearnt, toy]))
+    unlearnt = (first_screen.not_learnt(split, on.results) for split, on in each.items())
+    tfidf = next((one.name for one in found.systems if one.run.name == TFIDF), None)
+    simpler = (first_screen.simpler(split, on.comparisons, tfidf) for split, on in each.items())
+    toy = first_screen.EMBEDDED_NOTE if first_screen.is_toy(found.systems) else None
+    return " ".join(filter(None, [swap, *unlearnt, *simpler, toy]))
 
 
 def _backwards(each: Mapping[str, OnSplit]) -> list[OnSplit]:

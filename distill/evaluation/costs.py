@@ -171,9 +171,9 @@ def break_even(
     if machine is None and training is None:
         return _no_range(student, "its machine has no price: give --machine-usd-per-hour")
     if training is None:
-        return _no_range(student, "what its training took is not, its run folder is gone")
+        return _no_range(student, "what its training took stood in its run folder, which is gone")
     if machine is None:
-        return _no_range(student, "its throughput is not")
+        return _no_range(student, "its throughput was not measured")
     dear = teacher.high if teacher.high is not None else teacher.value
     cheap = teacher.low if teacher.low is not None else teacher.value
     low = _rows(training, dear - machine)

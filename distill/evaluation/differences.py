@@ -194,4 +194,6 @@ def said_p(p: float | None) -> str:
     """A p value in few digits."""
     if p is None:
         return "unknown"
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.01 else f"{p:.2f}"
+    if p < 0.0001:
+        return "< 0.0001"
+    return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

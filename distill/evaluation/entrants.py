@@ -35,14 +35,17 @@ def entrants(task: Task, store: Store) -> tuple[list[Entrant], Run | None]:
 
     That is the teacher run that the newest student learnt from, else the baselines, else the newest
     that has answered rows of split train, else the newest. A run that asks rows again, or that
-    answers from rationales alone, is no system, nor is a point of a learning curve. Order:
-    teachers, students, others, majority last.
+    answers from rationales alone, is no system, nor is a point of a learning curve. A local model
+    that failed on every row is one, unless another run of it answered. Order: teachers, students,
+    others, majority last.
     """
-    runs = [run for run in store.runs(task=task.name) if _is_system(task, store, run)]
+    every = [run for run in store.runs(task=task.name) if _is_system(task, run)]
+    runs = [run for run in every if has_answers(store, run.id)]
+    failed = [run for run in every if run not in runs and _failed(store, run)]
     known = [training for training in trainings(store) if training.task == task.name]
     reference = _reference(store, runs, known)
     newest: dict[tuple[object, ...], Run] = {}
-    for run in [reference, *runs] if reference else runs:
+    for run in [*([reference] if reference else []), *runs, *failed]:
         newest.setdefault(_system(run), run)
     chosen = sorted(
         newest.values(),
@@ -64,12 +67,16 @@ def entrants(task: Task, store: Store) -> tuple[list[Entrant], Run | None]:
     ], reference
 
 
-def _is_system(task: Task, store: Store, run: Run) -> bool:
+def _is_system(task: Task, run: Run) -> bool:
     if is_repeat(run) or run.answers != task.answers:
         return False
-    if RATIONALE_OF in run.parameters or is_on_curve(run):
-        return False
-    return run.name == NOTEBOOK or has_answers(store, run.id)
+    return RATIONALE_OF not in run.parameters and not is_on_curve(run)
+
+
+def _failed(store: Store, run: Run) -> bool:
+    """Whether a local model was asked: that it failed is its own doing, and no provider's."""
+    local = run.role in ("student", "base") or run.name == NOTEBOOK
+    return local and next(iter(store.iter_records(run.id)), None) is not None
 
 
 def _system(run: Run) -> tuple[object, ...]:

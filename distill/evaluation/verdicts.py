@@ -1,10 +1,9 @@
-"""Can I swap? Non-inferiority of every student on every split, and the answer in sentences."""
+"""Can I swap? Non-inferiority of every student on every split, each with its sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ...store.rows import Score
 from ..reporting.figures import points
@@ -15,14 +14,6 @@ from .results import Against, Measured, SwapVerdict, Verdict
 from .scoring import paired_parts, units
 
 _SEVERITY = ("supported", "not enough rows", "not supported")
-MOST_NAMED = 6  # students that the first screen names with their figures
-
-EMBEDDED_NOTE = (
-    "The students here grew from the embedded base, a toy language model of about a million "
-    "parameters trained on synthetic Portuguese that shares the sample task's grammar and words: "
-    "these figures show that the loop works, not what a real student (STUDENT=Qwen/Qwen3-0.6B, "
-    "say) would score."
-)
 
 
 def verdicts(
@@ -45,36 +36,6 @@ def verdicts(
         for one in found
         if one.run.role == "student" and sheet.split in one.sheets
     ]
-
-
-def answer(splits: Sequence[str], found: Sequence[SwapVerdict], *, margin: float) -> str:
-    """What the first screen says, from the verdicts of all splits in their order."""
-    if not found:
-        return (
-            "Whether a student can stand in for the teacher is not answered: it takes a student "
-            "and the teacher it learnt from, with answers to the same held-out rows."
-        )
-    students = len({verdict.student for verdict in found})
-    head = f"Can a student stand in for the teacher, at most {margin:g} points worse?"
-    told = [_on_split(split, [v for v in found if v.split == split]) for split in splits]
-    many = (
-        [f"Each of {students} students is tested alone, at 95 %: take none for being the luckiest."]
-        if students > 1 and any(verdict.verdict == "supported" for verdict in found)
-        else []
-    )
-    return " ".join([head, *filter(None, told), *many])
-
-
-def not_learnt(split: str, results: Mapping[str, Measured]) -> str | None:
-    """A sentence on the systems that are not shown to beat the majority class."""
-    names = [name for name, result in results.items() if result.learnt is False]
-    if not names:
-        return None
-    verb = "is" if len(names) == 1 else "are"
-    return (
-        f"On {split}, {' and '.join(names)} {verb} not learnt: not shown to beat the "
-        "majority class."
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +133,7 @@ def _numbers(
     if difference.value is not None:
         gold = test.against == "gold"
         label = "student minus teacher" if gold else "agreement minus 100 %"
-        numbers.append((label, _points(difference)))
+        numbers.append((label, said_points(difference)))
         if gold:
             mine, theirs = (_percent(score) for score in test.shares)
             numbers.append(("whole answers right", f"student {mine}, teacher {theirs}"))
@@ -212,50 +173,36 @@ def _sentence(
         if test.against == "gold"
         else "taking the teacher for right because there is no gold"
     )
-    seen = f"{_points(test.whole.difference)} of whole answers right, {ground}"
+    seen = f"{said_points(test.whole.difference)} of whole answers right, {ground}"
     if test.decides is test.parts:
-        seen += f", but {_points(test.parts.difference)} of answer parts"
+        seen += f", but {said_points(test.parts.difference)} of answer parts"
     seen += f", at a margin of {margin:g}"
     if word == "not measurable":
         return f"{start} not measurable, it is not shown to beat the majority class ({seen})."
-    lost = " It has not learnt the task: it is not shown to beat the majority class."
-    tail = lost if learnt is False else ""
+    tail = " It is not shown to beat the majority class either." if learnt is False else ""
     return f"{start} {_word(word, test.decides, margin)} ({seen}).{tail}"
 
 
 def _word(word: Verdict, test: NonInferiority, margin: float) -> str:
     if word == "not enough rows":
-        needed = f"about {test.rows_needed:,} rows would do, were the difference as it is here"
-        return f"not enough rows to say; {needed}" if test.rows_needed else "not enough rows to say"
+        if not test.rows_needed:
+            return "not enough rows to say"
+        needed = f"about {about(test.rows_needed):,} rows would do"
+        return f"not enough rows to say; {needed}, were the difference as it is here"
     if word == "not supported":
         beyond = (test.difference.high or 0.0) > -margin
-        return f"{word}, though so few rows do not rule it out" if beyond else word
+        return f"{word}, though these rows do not rule it out" if beyond else word
     return word
 
 
-def _on_split(split: str, found: Sequence[SwapVerdict]) -> str | None:
-    """Every student by verdict, best verdict first."""
-    if not found:
-        return None
-    told = []
-    for word in ("supported", "not enough rows", "not supported", "not measurable"):
-        named = [verdict for verdict in found if verdict.verdict == word]
-        if named:
-            shown = ", ".join(_shown(verdict) for verdict in named[:MOST_NAMED])
-            rest = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-            told.append(f"{word}: {shown}{rest}")
-    return f"On {split}, {'; '.join(told)}."
+def about(rows: int) -> int:
+    """A number of rows that is a guess, rounded up to two figures."""
+    unit = 10 ** max(0, len(str(rows)) - 2)
+    up: int = -(-rows // unit) * unit
+    return up
 
 
-def _shown(verdict: SwapVerdict) -> str:
-    value = verdict.difference.value
-    if value is None:
-        return verdict.student
-    needed = f", about {verdict.rows_needed:,} rows might do" if verdict.rows_needed else ""
-    return f"{verdict.student} ({_points(verdict.difference)}{needed})"
-
-
-def _points(score: Score) -> str:
+def said_points(score: Score) -> str:
     ends = (points(end or 0.0) for end in (score.value, score.low, score.high))
     return "{} points [{} to {}]".format(*ends)
 
@@ -273,8 +220,3 @@ def _times(ratio: float, word: str) -> str:
     if ratio < 1:
         ratio, word = 1 / ratio, {"more": "less", "less": "more"}[word]
     return f"{ratio:,.0f} times {word}" if ratio >= 10 else f"{ratio:.1f} times {word}"
-
-
-def is_toy(systems: Sequence[Any]) -> bool:
-    """Whether a student grew from the embedded base."""
-    return any(one.run.parameters.get("base") == "embedded" for one in systems)

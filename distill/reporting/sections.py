@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from ..evaluation.first_screen import EMBEDDED_NOTE
 from ..evaluation.results import Dividend, Report, SplitNote, SwapVerdict
-from ..evaluation.verdicts import EMBEDDED_NOTE
+from ..evaluation.verdicts import about
 from . import charts, curves, detail_tables, line_charts, split_parts, tables
 from .figures import interval, known, percent, points
 from .parts import Gallery, Part, Picture, Said, Section, Table, Title
@@ -92,14 +93,14 @@ def how_sure(verdict: SwapVerdict) -> str:
     told = "gold" if verdict.against == "gold" else "the teacher's answers"
     if not known(found.value):
         return f"Nothing could be compared on {verdict.split}."
-    bounds = interval(found, points).strip("[]")
+    bounds, rows = interval(found, points).strip("[]"), "row" if found.n == 1 else "rows"
     said = (
-        f"95 % interval {bounds or 'not known'} points, on {found.n:,} rows of {verdict.split}, "
-        f"paired, against {told}. The margin is {verdict.margin:.1f} points: supported means that "
+        f"95 % interval {bounds or 'not known'} points, on {found.n:,} {rows} of "
+        f"{verdict.split}, paired, against {told}. The margin is {verdict.margin:.1f} points: supported means that "
         f"the whole interval is above {points(-verdict.margin)}."
     )
     needed = verdict.rows_needed
-    return f"{said} About {needed:,} rows would decide." if needed else said
+    return f"{said} About {about(needed):,} rows might decide." if needed else said
 
 
 def sections(result: Report) -> list[Section]:
