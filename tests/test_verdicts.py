@@ -297,14 +297,16 @@ def test_a_simple_classifier_that_does_as_well_is_named(tiny_task):
             for number, chance in enumerate(students)
         ]
         systems.append(one(tiny_task, "tfidf", "baseline", some_marks(rng.random(300) < tfidf)))
+        systems.append(one(tiny_task, "base", "base", some_marks(np.zeros(300, bool))))
         found, _ = comparisons(tiny_task, a_sheet(300), systems, reference=None)
-        return simpler("test", found, "tfidf")
+        names = [system.name for system in systems if system.run.role == "student"]
+        return simpler(["wild", "test"], found, students=names, tfidf="tfidf")
 
-    assert "tfidf (word counts" in (told([0.5, 0.9], 0.9) or "")
-    assert (told([0.5, 0.9], 0.9) or "").endswith("is better than s0.")
-    assert "no student is shown to be better than tfidf" in (told([0.9, 0.88], 0.88) or "")
+    assert "(tfidf, word counts" in (told([0.5, 0.9], 0.9) or "")
+    assert (told([0.5, 0.9], 0.9) or "").endswith("): on test it is better than s0.")
+    assert (told([0.9, 0.88], 0.88) or "").endswith("on test no student is shown to be better.")
     assert told([0.95, 0.9], 0.6) is None
-    assert simpler("test", [], None) is None
+    assert told([], 0.6) is None
 
 
 @pytest.mark.parametrize(("rows", "said"), [(95, 95), (189, 190), (2795, 2800), (4639, 4700)])

@@ -199,10 +199,14 @@ def _answer(found: Found, each: Mapping[str, OnSplit], terms: Terms) -> str:
         list(each), [one for on in each.values() for one in on.verdicts], margin=terms.margin
     )
     unlearnt = (first_screen.not_learnt(split, on.results) for split, on in each.items())
-    tfidf = next((one.name for one in found.systems if one.run.name == TFIDF), None)
-    simpler = (first_screen.simpler(split, on.comparisons, tfidf) for split, on in each.items())
+    simpler = first_screen.simpler(
+        list(each),
+        [one for on in each.values() for one in on.comparisons],
+        students=[one.name for one in found.systems if one.run.role == "student"],
+        tfidf=next((one.name for one in found.systems if one.run.name == TFIDF), TFIDF),
+    )
     toy = first_screen.EMBEDDED_NOTE if first_screen.is_toy(found.systems) else None
-    return " ".join(filter(None, [swap, *unlearnt, *simpler, toy]))
+    return " ".join(filter(None, [swap, *unlearnt, simpler, toy]))
 
 
 def _backwards(each: Mapping[str, OnSplit]) -> list[OnSplit]:

@@ -49,19 +49,23 @@ def not_learnt(split: str, results: Mapping[str, Measured]) -> str | None:
     )
 
 
-def simpler(split: str, found: Sequence[Comparison], tfidf: str | None) -> str | None:
-    """A sentence where no student is shown to be better than TF-IDF, or some are worse."""
-    pairs = [c for c in found if c.split == split and c.second == tfidf]
-    shown = [c for c in pairs if c.p_holm is not None and c.p_holm < ALPHA]
-    worse = [c.first for c in shown if (c.points.value or 0) < 0]
-    better = [c.first for c in shown if (c.points.value or 0) > 0]
-    told = "word counts and a logistic regression, taught by the same labels"
-    if worse:
-        names = " and ".join(worse[:MOST_NAMED])
-        return f"On {split}, {tfidf} ({told}) is better than {names}."
-    if pairs and not better:
-        return f"On {split}, no student is shown to be better than {tfidf} ({told})."
-    return None
+def simpler(
+    splits: Sequence[str], found: Sequence[Comparison], *, students: Sequence[str], tfidf: str
+) -> str | None:
+    """A sentence on the splits where TF-IDF beats students, or no student is shown to beat it."""
+    told = []
+    for split in splits:
+        pairs = [c for c in found if (c.split, c.second) == (split, tfidf) and c.first in students]
+        shown = [c for c in pairs if c.p_holm is not None and c.p_holm < ALPHA]
+        worse = [c.first for c in shown if (c.points.value or 0) < 0]
+        if worse:
+            told.append(f"on {split} it is better than {' and '.join(worse[:MOST_NAMED])}")
+        elif pairs and not shown:
+            told.append(f"on {split} no student is shown to be better")
+    if not told:
+        return None
+    who = f"{tfidf}, word counts and a logistic regression taught by the same labels"
+    return f"A simple classifier may do ({who}): {'; '.join(told)}."
 
 
 def _on_split(split: str, found: Sequence[SwapVerdict]) -> str | None:

@@ -96,8 +96,8 @@ def how_sure(verdict: SwapVerdict) -> str:
     bounds, rows = interval(found, points).strip("[]"), "row" if found.n == 1 else "rows"
     said = (
         f"95 % interval {bounds or 'not known'} points, on {found.n:,} {rows} of "
-        f"{verdict.split}, paired, against {told}. The margin is {verdict.margin:.1f} points: supported means that "
-        f"the whole interval is above {points(-verdict.margin)}."
+        f"{verdict.split}, paired, against {told}. The margin is {verdict.margin:.1f} points: "
+        f"supported means that the whole interval is above {points(-verdict.margin)}."
     )
     needed = verdict.rows_needed
     return f"{said} About {about(needed):,} rows might decide." if needed else said
