@@ -12,7 +12,6 @@ from .options import (
     DEFAULT_STORE,
     JsonOption,
     StoreOption,
-    check_format,
     fail,
     open_store,
     remark,
@@ -46,7 +45,8 @@ def mode_(
     from .runs import now
     from .standin.status import known
 
-    check_format(mode, MODES)
+    if mode is not None and mode not in MODES:
+        fail(f"there is no mode {mode}; choose {', '.join(MODES)}", status=2)
     with open_store(store, create=False) as opened:
         found = known(opened, name)
         if mode is None and agreement is None:

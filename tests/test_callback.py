@@ -98,7 +98,8 @@ def test_tokens_text_and_the_models_own_name_are_kept(handler, tmp_path):
 
 def test_a_chain_inside_an_app_of_other_types_is_found(handler, tmp_path):
     config: Any = {"callbacks": [handler]}
-    app = RunnableLambda(lambda text: {"text": text}) | CHAIN | RunnableLambda(lambda m: m.mood)
+    asks: Any = RunnableLambda(lambda text: {"text": text})
+    app = asks | CHAIN | RunnableLambda(lambda m: m.mood)
     assert app.invoke("meio!", config) == "angry"
 
     def twice(state: dict[str, Any], config: Any) -> dict[str, Any]:

@@ -413,9 +413,27 @@ def test_the_files_are_their_owners_alone(recorder, path):
     assert set(modes.values()) == {0o600}
 
 
+def test_agreement_is_of_what_was_said_and_not_of_what_is_kept(path):
+    class Mail(BaseModel):
+        to: str
+
+    prompt = ChatPromptTemplate.from_messages([("human", "To whom? {text}")])
+    task = Task(name="mails", schema=Mail, prompt=prompt)
+    recorder = Recorder(task, path, name="app", teacher="wise-1")
+    for text, said in (("first", "ana@x.org"), ("second", "[e-mail]")):
+        teacher, student = (Thought(None, Mail(to=to)) for to in ("ana@x.org", said))
+        recorder.record(Seen(inputs={"text": text}, thought=teacher, student=student))
+    recorder.close()
+    with Store(path) as store:
+        assert [call.agreed for call in iter_calls(store, "app")] == [True, False]
+        pairs = store.iter_pairs(recorder.teacher_run.id)
+        assert [record.answer for _, record in pairs] == [{"to": "[e-mail]"}] * 2
+
+
 def test_the_thread_ends_when_there_is_nothing_to_do_and_the_next_item_starts_another(monkeypatch):
     monkeypatch.setattr(background, "IDLE", 0.02)
-    done, rested = [], []
+    done: list[int] = []
+    rested: list[int] = []
     queue: Background[int] = Background(
         10, done.extend, "test idling", rest=lambda: rested.append(1), linger=0.0
     )

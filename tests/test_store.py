@@ -538,7 +538,7 @@ def test_the_store_imports_neither_langchain_nor_torch_nor_pandas():
 
 def test_a_store_that_another_is_making_right_now_is_no_other_programs(tmp_path, monkeypatch):
     path, real = tmp_path / "s.db", schema.applied_steps
-    made = []
+    made: list[Path] = []
 
     def applied_steps(connection):
         found = real(connection)

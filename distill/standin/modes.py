@@ -23,7 +23,7 @@ from .writing import APP
 
 logger = logging.getLogger(__name__)
 EVERY = 0.5  # seconds between two looks into the store
-PATIENCE = 0.5  # seconds that a lock of the store is waited for: the app may be waiting, too
+PATIENCE = 1.0  # seconds that a lock of the store is waited for: the app may be waiting, too
 MODES: tuple[Mode, ...] = ("record", "shadow", "cascade", "student")
 
 

@@ -17,7 +17,7 @@ _HOST = re.compile(r"@[\w\-]+(?:\.[\w\-]+)+")
 _BEFORE_AT = re.compile(r"[\w.%+\-]+\Z")
 _LONGEST_NAME = 64  # characters before the @ (RFC 5321)
 # Eight digits or more with little between them: where a number may be, and little else is.
-_RUN = re.compile(r"\d(?:[ .()/\-]{0,3}\d){7,}")
+_RUN = re.compile(r"\d(?:[ .()/\-–]{0,3}\d){7,}")
 # A company's number that may have letters in it, and what stands in each of them.
 _PERHAPS_LETTERS = re.compile(r"[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d|/[A-Z0-9]{4}-\d\d")
 _LETTERS = re.compile(
@@ -25,12 +25,12 @@ _LETTERS = re.compile(
     r"|[A-Z0-9]{8}/?[A-Z0-9]{4}-?\d\d)(?!\w)"
 )
 _NUMBER = re.compile(
-    r"(?<!\w)(?<!\d[.,/\-])(?:"
+    r"(?:(?<!\w)|(?<=CPF)|(?<=cpf))(?<!\d[.,/\-])(?:"
     r"(?P<abroad>\+\d(?:[ .\-()]{0,2}\d){7,14})"
-    r"|(?P<cpf>\d{3}[. ]\d{3}[. ]\d{3}[\-. /]\d\d|\d{9}-\d\d)"
+    r"|(?P<cpf>\d{3}[. ]\d{3}[. ]\d{3}[\-–. /]?\d\d|\d{9}[\-–]\d\d)"
     r"|(?P<card>\d{4}(?P<gap>[ \-])\d{4}(?P=gap)\d{4}(?P=gap)\d{4}|3[47]\d\d[ \-]\d{6}[ \-]\d{5})"
-    r"|(?P<phone>\(0?[1-9]{2}\) ?9? ?\d{4}[ \-.]?\d{4}|0?[1-9]{2}[ \-.]9[ .]?\d{4}[ \-.]?\d{4}"
-    r"|0?[1-9]{2} [2-5]\d{3}[ \-.]\d{4}|9[ .]?\d{4}-\d{4}|0[38]00[ \-]?\d{3}[ \-]?\d{4}"
+    r"|(?P<phone>\(0?[1-9]{2}\) ?9? ?\d{4}[ \-–.]?\d{4}|0?[1-9]{2}[ \-.]9[ .]?\d{4}[ \-–.]?\d{4}"
+    r"|0?[1-9]{2} [2-5]\d{3}[ \-.]\d{4}|9[ .]?\d{4}[\-–]\d{4}|0[38]00[ \-]?\d{3}[ \-]?\d{4}"
     r"|\(\d{3}\) ?\d{3}[ .\-]\d{4}|\d{3}(?P<sign>[.\-])\d{3}(?P=sign)\d{4})"
     r"|(?P<local>[2-5]\d{3}-\d{4})"
     r"|(?P<digits>\d{8,19})"

@@ -178,20 +178,20 @@ class Packing:
             "labels": labels or None,
             "length": sum(map(len, seen.inputs.values())),
             **{name: bought.get(name) for name in ("input_tokens", "output_tokens", "cost")},
-            "agreed": _agreed(self.task, teacher, student),
+            "agreed": _agreed(self.task, seen),
         }
 
 
-def _agreed(
-    task: Task, teacher: dict[str, Any] | None, student: dict[str, Any] | None
-) -> bool | None:
+def _agreed(task: Task, seen: Seen) -> bool | None:
     """Whether both answered the same in every part of the answer; None where one was not asked.
 
-    A student that failed did not agree; with a teacher that failed nobody can.
+    A student that failed did not agree; with a teacher that failed nobody can. What they said is
+    compared before anything is struck out: a student's "[e-mail]" is no address.
     """
-    if teacher is None or student is None or not teacher.get("answer"):
+    if seen.thought is None or (seen.student is None and seen.student_error is None):
         return None
-    scores = part_scores(task, teacher["answer"], student.get("answer"))
+    said = task.answer_json(seen.student.answer) if seen.student is not None else None
+    scores = part_scores(task, task.answer_json(seen.thought.answer), said)
     return bool(scores) and all(scores.values())
 
 
