@@ -29,7 +29,8 @@ class Selection:
     `unduplicated` keeps the first of rows that differ in Unicode form, case or spacing only;
     `consistent` leaves out reasonings that name a class other than the one given; `longest` is in
     tokens, prompt, answer and reasoning together. `per_source` caps the rows of one group;
-    `balanced` is a label path whose classes shall have as many rows as the rarest of them.
+    `balanced` is a label path whose classes shall have as many rows as the rarest of them. `most`
+    is how many rows are kept in the end, drawn: fewer of them are among more.
     `rationale_share` is the share of rows whose reasoning is taught (label_reason and multitask;
     the others teach their label alone). What is drawn is drawn by `seed` and the row's content: the
     same rows, the same draw.
@@ -42,6 +43,7 @@ class Selection:
     longest: int | None = None
     per_source: int | None = None
     balanced: str | None = None
+    most: int | None = None
     rationale_share: float = 1.0
     seed: int = 0
 
@@ -51,7 +53,7 @@ class Selection:
         for name in ("confidence", "rationale_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
-        for name in ("longest", "per_source"):
+        for name in ("longest", "per_source", "most"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise TrainingError(f"{name} is {value}: give at least 1, or none for all")
@@ -171,6 +173,10 @@ def _over_all(task: Task, selection: Selection) -> dict[str, Rule]:
     if (path := selection.balanced) is not None:
         rules[f"more rows of its class than of the rarest, by {path}"] = lambda pairs: _balanced(
             pairs, path, selection.seed
+        )
+    if (wanted := selection.most) is not None:
+        rules[f"more than the {wanted} rows asked for"] = lambda pairs: _capped(
+            pairs, {example.id: "" for example, _ in pairs}, wanted, selection.seed
         )
     return rules
 

@@ -129,6 +129,18 @@ def test_the_share_is_met_to_the_row_and_a_larger_one_holds_the_smaller(examples
     assert some <= more
 
 
+def test_fewer_rows_are_drawn_from_all_and_are_among_more(tiny_task):
+    """In a store sorted by class the first rows would all be of one class."""
+    pairs = [pair(f"row {number}") for number in range(100)]
+    few, left_out = kept(tiny_task, pairs, most=10)
+    more, _ = kept(tiny_task, pairs, most=30)
+    assert (len(few), len(more)) == (10, 30)
+    assert set(few) < set(more)
+    assert few != [f"row {number}" for number in range(10)]
+    assert left_out == {"more than the 10 rows asked for": 90}
+    assert kept(tiny_task, pairs, most=1000)[0] == [e.inputs["sentence"] for e, _ in pairs]
+
+
 def test_another_seed_draws_another_order():
     assert drawn("a", 0) == drawn("a", 0) != drawn("a", 1)
 

@@ -324,6 +324,7 @@ def test_a_student_is_taught_with_fewer_labels_by_its_own_recipe(
         report = evaluate(tiny_task, store, curve=True, curve_students=[whole])
         half = read_card(tmp_path / "runs" / "learning" / "small-16").training
         assert (half["rows"], half["epochs"], half["batch_size"], half["seed"]) == (16, 1.0, 4, 3)
+        assert half["selection"] == {"most": 16}
         assert report.learning is not None
         points = {(point.system, point.labels) for point in report.learning.points}
         assert points == {("small", 16), ("small", 32), ("tfidf", 16), ("tfidf", 32)}

@@ -33,10 +33,10 @@ def teach_curve(
 ) -> None:
     """TF-IDF, and students like these, taught with parts of the labels, answer the rows.
 
-    TF-IDF's parts are drawn by chance and nested: whatever is in the eighth is in the quarter. A
-    student of part n learns the first n rows that taught the whole one, with its recipe and seed,
-    in a run folder of its own under `folder`; a training that has ended is not begun again. Each is
-    a run with the parameter LEARNING, its number of labels. Raises TrainingError, LabellingError.
+    Parts are drawn by chance and nested: whatever is in the eighth is in the quarter. A student of
+    a part learns it as the whole one learnt, by its recipe, selection and seed, in a run folder of
+    its own under `folder`; a training that has ended is not begun again. Each is a run with the
+    parameter LEARNING, its number of labels. Raises TrainingError, LabellingError.
     """
     if asker.task.labels:
         _teach_tfidf(asker, teacher, pairs)
@@ -97,8 +97,9 @@ def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
 
 
 def _trained(asker: Asker, card: StudentCard, size: int, folder: Path) -> Path:
-    """The run folder of a student like this one that learnt the first `size` rows."""
+    """The run folder of a student like this one that learnt `size` of its rows."""
     from ..recipes import RECIPES
+    from ..selection import Selection
     from ..training import train
 
     facts = card.training
@@ -113,6 +114,6 @@ def _trained(asker: Asker, card: StudentCard, size: int, folder: Path) -> Path:
         recipe=facts.get("recipe") if facts.get("recipe") in RECIPES else None,
         changes=changes,
         seed=int(facts.get("seed", 0)),
-        limit=size,
+        selection=Selection(**{**(facts.get("selection") or {}), "most": size}),
         alpha=float((facts.get("lesson") or {}).get("alpha", 1.0)),
     )
