@@ -10,20 +10,30 @@ import typer
 
 from .options import DEFAULT_STORE, JsonOption, StoreOption, fail, open_store, tell
 
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="say what would be done, and change nothing")
+]
+
 
 def backup(
     to: Annotated[Path, typer.Argument(help="the file that becomes the copy")],
     store: StoreOption = DEFAULT_STORE,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy the store to another file, while others read and write it."""
     from ..store import care
 
     with open_store(store, create=False) as opened:
-        copy = care.backup(opened, to)
+        replaced = care.check_target(opened, to).exists()
+        copy = store if dry_run else care.backup(opened, to)
     size = copy.stat().st_size
-    line = f"copied {store} to {copy}, {_megabytes(size)}"
-    tell({"store": store, "copy": copy, "bytes": size}, [line], as_json=as_json)
+    line = f"copied {store} to {to}, {_megabytes(size)}"
+    if dry_run:
+        over = ", over an earlier copy" if replaced else ""
+        line = f"would copy {store} to {to}{over}, {_megabytes(size)}; nothing was written"
+    found = {"store": store, "copy": to, "bytes": size, "replaced": replaced}
+    tell({**found, "written": not dry_run}, [line], as_json=as_json)
 
 
 def verify(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
@@ -39,10 +49,20 @@ def verify(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> N
         fail(f"{store}: {len(problems)} problems; put a backup in its place, or see docs/store.md")
 
 
-def vacuum(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def vacuum(
+    store: StoreOption = DEFAULT_STORE,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Give the space that nothing uses any more back to the disk."""
     from ..store import care
 
+    if dry_run:
+        with open_store(store, create=False) as opened:
+            free = care.reclaimable(opened)
+        line = f"{store}: about {_megabytes(free)} would be given back; nothing was changed"
+        tell({"store": store, "free": free}, [line], as_json=as_json)
+        return
     with open_store(store, create=False) as opened:
         before, after = care.vacuum(opened)
     line = f"{store}: {_megabytes(before)} before, {_megabytes(after)} now"

@@ -74,6 +74,7 @@ def evaluate(
     limit: LimitOption = None,
     backup_to: BackupOption = None,
     backup_minutes: BackupMinutesOption = 10.0,
+    dry_run: options.ForesightOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Students, base, baselines and any other system answer the held-out rows; who got it right?
@@ -112,28 +113,34 @@ def evaluate(
     )
     with (
         open_store(store, create=False) as opened,
-        backups(opened, backup_to, backup_minutes),
+        backups(opened, None if dry_run else backup_to, backup_minutes),
         row_bars() as progress,
         stoppable(),
     ):
         students, others = named_systems(run or [], system or [], loaded.name, task, served)
+        asked = {
+            "students": students,
+            "base": None if no_base else base or base_of(students),
+            "notebook": notebook,
+            "systems": others,
+            "prompting": prompting_of(
+                loaded, task, strategy or [], teacher or [], given=given, served=served, table=table
+            ),
+            "support": support,
+            "curve": learning_curve or bool(learning_student),
+            "curve_students": learning_student or [],
+            "limits": limits,
+            "price_table": table,
+            "concurrency": concurrency,
+            "progress": progress,
+        }
+        if dry_run:
+            _foresee(loaded, opened, {**asked, "splits": split, "limit": limit}, as_json)
+            return
         found, stopped = _evaluated(
             loaded,
             opened,
-            students=students,
-            base=None if no_base else base or base_of(students),
-            notebook=notebook,
-            systems=others,
-            prompting=prompting_of(
-                loaded, task, strategy or [], teacher or [], given=given, served=served, table=table
-            ),
-            support=support,
-            curve=learning_curve or bool(learning_student),
-            curve_students=learning_student or [],
-            limits=limits,
-            price_table=table,
-            concurrency=concurrency,
-            progress=progress,
+            **asked,
             shown={
                 "splits": split,
                 "limit": limit,
@@ -196,6 +203,14 @@ def report(
 def _folder(out: Path, dry_run: bool) -> contextlib.AbstractContextManager[Path | str]:
     """Where the report is written; for a dry run a place that is gone again."""
     return tempfile.TemporaryDirectory() if dry_run else contextlib.nullcontext(out)
+
+
+def _foresee(task: Any, store: Any, asked: dict[str, Any], as_json: bool) -> None:
+    from .evaluation.foreseen import foresee, in_all
+
+    found = foresee(task, store, **asked)
+    lines = [*(one.told() for one in found), in_all(found)]
+    tell([dataclasses.asdict(one) for one in found], lines, as_json=as_json)
 
 
 def _remade_by(

@@ -54,8 +54,8 @@ CurveStudentOption = Annotated[
     list[Path] | None,
     _who(
         "--learning-student",
-        help="train students like the one in this run folder with fewer labels, too (the first "
-        "ones, in runs/learning); repeatable",
+        help="train students like the one in this run folder with fewer labels, too (drawn by "
+        "chance, in runs/learning); repeatable",
     ),
 ]
 
@@ -145,6 +145,13 @@ NoTextOption = Annotated[
     typer.Option("--no-text", help="leave inputs and reasonings of rows out of the report"),
 ]
 OutOption = Annotated[Path, typer.Option(help="folder for report.html, .md and .json")]
+ForesightOption = Annotated[
+    bool,
+    _money(
+        "--dry-run",
+        help="say what each system has left, the calls and what they would cost; ask nobody",
+    ),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="say what would be replaced, and write nothing")
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
 
 from ..chains.strategies import build_strategy
 from ..chains.task import Task
@@ -120,9 +121,21 @@ def render(
     No call is made: the models are copies whose class keeps the prompt. Tracing is off meanwhile.
     Raises what the chain raises where it fails before any prompt.
     """
+
+    def build(asked: Sequence[BaseChatModel]) -> Runnable[Any, Any]:
+        return build_strategy(strategy, task, asked, **options)
+
+    return render_by(build, models, examples)
+
+
+def render_by(
+    build: Callable[[Sequence[BaseChatModel]], Runnable[Any, Any]],
+    models: Sequence[BaseChatModel],
+    examples: Sequence[Example],
+) -> list[list[Prompt]]:
+    """The same of any chain: `build` makes it of the copies."""
     desk = _Desk()
-    asked = [_silent(model, number, desk) for number, model in enumerate(models)]
-    chain = build_strategy(strategy, task, asked, **options)
+    chain = build([_silent(model, number, desk) for number, model in enumerate(models)])
 
     async def all_of_them() -> list[list[Prompt]]:
         found = []

@@ -27,8 +27,7 @@ def backup(store: Store, path: str | Path) -> Path:
     end or not at all. Raises StoreError where it cannot be written, or `path` is a store in use or
     a file that is no store.
     """
-    target = Path(path)
-    _check_target(store, target)
+    target = check_target(store, path)
     with told(target), contextlib.ExitStack() as stack:
         if store.path == ":memory:":
             source = stack.enter_context(store.connection.bare())
@@ -55,7 +54,9 @@ def _note(store: Store, target: Path) -> None:
         )
 
 
-def _check_target(store: Store, target: Path) -> None:
+def check_target(store: Store, path: str | Path) -> Path:
+    """Where a copy may be written. Raises StoreError."""
+    target = Path(path)
     if target.is_dir():
         raise StoreError(f"{target} is a folder; name a file to copy the store to")
     if not target.parent.is_dir():
@@ -68,6 +69,7 @@ def _check_target(store: Store, target: Path) -> None:
         raise StoreError(f"{target} belongs to another store; name another file")
     if target.exists() and not _is_store(target):
         raise StoreError(f"{target} is there and is no store; name another file, or remove it")
+    return target
 
 
 def _is_store(path: Path) -> bool:
@@ -96,7 +98,7 @@ class Backups:
         self._thread = threading.Thread(target=self._copy_again, name="backups", daemon=True)
 
     def __enter__(self) -> Self:
-        _check_target(self.store, self.path)  # said now, not after minutes of paid work
+        check_target(self.store, self.path)  # said now, not after minutes of paid work
         self._thread.start()
         return self
 
@@ -132,6 +134,13 @@ def vacuum(store: Store) -> tuple[int, int]:
         connection.execute("vacuum")
         connection.execute("pragma wal_checkpoint(truncate)").fetchall()
     return before, _size(store)
+
+
+def reclaimable(store: Store) -> int:
+    """The bytes that nothing uses any more, which is about what `vacuum` gives back."""
+    with store.connection.bare() as connection:
+        pages = connection.execute("pragma freelist_count").fetchone()[0]
+        return int(pages * connection.execute("pragma page_size").fetchone()[0])
 
 
 def _size(store: Store) -> int:

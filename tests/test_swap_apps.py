@@ -26,7 +26,7 @@ from understudy.chains.student import StudentCard, write_card
 from understudy.chains.student.weights import base_sha256, load_base
 from understudy.chains.task import prompt_words
 from understudy.distill import swap
-from understudy.distill.evaluation.systems import _models
+from understudy.distill.evaluation.systems import local_models
 from understudy.distill.standin.runnable import StandIn
 from understudy.distill.standin.student import SwapError
 from understudy.examples.apps import graph, history, parser, retrieval, rows
@@ -273,7 +273,7 @@ def test_a_stand_ins_student_is_the_run_that_evaluate_makes(
     swapping.app()
     assert swapping.chain is not None
     folder = make_student(swapping.chain.task)
-    (evaluated,) = _models(swapping.chain.task, [folder], None)
+    (evaluated,) = local_models(swapping.chain.task, [folder], None)
     for student in (folder, ChatStudent(model=folder, reasoning="put in")):
         swapping.app(student=student, reasoning="put in")
         assert swapping.chain.desk.student is not None

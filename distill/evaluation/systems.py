@@ -73,17 +73,14 @@ def evaluate(
     `compare`. Raises LabellingError, Stopped where a limit ended it (all else is stored: `compare`
     shows it), StudentError, TaskError, StoreError.
     """
-    local = list(_models(task, students, base))  # a folder that is no student is said at once
+    local = list(local_models(task, students, base))  # a folder that is no student is said at once
     others = system_names(systems)
     teacher = teaching_run(store, task)
-    names = list(splits) if splits else held_out(store, task)
-    found = store.splits(task.name)
-    if not any(found.get(name) for name in names):
-        raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
+    rows = rows_of(task, store, splits, limit)
     asker = Asker(
         task=task,
         store=store,
-        rows=Rows(splits=tuple(names), limit=limit),
+        rows=rows,
         limits=limits or Limits(),
         concurrency=concurrency,
         progress=progress,
@@ -103,7 +100,16 @@ def evaluate(
     for name, system in others.items():
         ask_system(asker, name, system, price_table)
     ask_teacher(asker, prompting, teacher)
-    return compare(task, store, splits=names, limit=limit, **shown)
+    return compare(task, store, splits=rows.splits, limit=limit, **shown)
+
+
+def rows_of(task: Task, store: Store, splits: Sequence[str] | None, limit: int | None) -> Rows:
+    """The held-out rows that everybody is asked. Raises LabellingError where there is none."""
+    names = list(splits) if splits else held_out(store, task)
+    found = store.splits(task.name)
+    if not any(found.get(name) for name in names):
+        raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
+    return Rows(splits=tuple(names), limit=limit)
 
 
 def teaching_run(store: Store, task: Task) -> Run:
@@ -160,7 +166,9 @@ def labels_sha(pairs: Pairs) -> str:
     return fingerprint([[example.id, record.answer] for example, record in pairs])
 
 
-def _models(task: Task, students: Sequence[Path | str], base: str | None) -> Iterator[LocalModel]:
+def local_models(
+    task: Task, students: Sequence[Path | str], base: str | None
+) -> Iterator[LocalModel]:
     """The local models, not loaded yet: one at a time is held.
 
     Students of the same name get their seed behind it, which is what tells them apart.
