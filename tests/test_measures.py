@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel
 
 from tests.measure_samples import answering, marks, sheet
+from understudy.chains.task import Task
 from understudy.distill.duplicates import near_duplicates
 from understudy.distill.evaluation.answered import SILENT
+from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.confidence import confidence_of
 from understudy.distill.evaluation.costs import (
     PEAK,
@@ -292,6 +296,44 @@ def test_no_text_leaves_inputs_and_reasonings_out(tiny_task, store):
     assert "palavra" not in shown.model_dump_json()
     assert "porque" not in shown.model_dump_json()
     assert len(shown.rows) == 20
+
+
+class Noted(BaseModel):
+    """An answer with a free field."""
+
+    reasoning: str
+    mood: Literal["a", "b"]
+    who: str
+
+
+def test_no_text_leaves_free_fields_errors_and_columns_out_too(store):
+    prompt = ChatPromptTemplate.from_messages([("human", "{text} {clerk}")])
+    task = Task(name="t", schema=Noted, reasoning="reasoning", prompt=prompt, student_prompt=prompt)
+    examples = [
+        Example(
+            id=example_id(inputs := {"text": f"secret {n}", "clerk": f"secret clerk {n % 2}"}),
+            task="t",
+            split="test",
+            inputs=inputs,
+            gold={"mood": "a", "who": "secret person"},
+            group=f"secret group {n % 2}",
+        )
+        for n in range(80)
+    ]
+    store.add_examples(examples)
+    run = describe_run(task, role="student", name="s", model="m", target="label")
+    store.start_run(run)
+    for number, example in enumerate(examples):
+        given = {"mood": "b", "who": "secret guess"} if number else None
+        error = None if given else "ValueError: secret words"
+        store.add_record(
+            Record(run=run.id, example=example.id, answer=given, error=error, created="2026-01-01")
+        )
+    assert "secret clerk" in compare(task, store).model_dump_json()
+    found = compare(task, store, texts=False)
+    assert "secret" not in found.model_dump_json()
+    assert {"s": "ValueError"} in [row.errors for row in found.rows.rows]
+    assert found.rows.rows[0].gold == {"mood": "a"}
 
 
 def test_what_is_shown_is_bounded_in_bytes_whatever_the_texts(tiny_task, store):

@@ -37,13 +37,14 @@ TFIDF = "tfidf"  # the run's name in baselines()
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a report is asked for: the margin in points, the machine's price, and what it knows.
+    """What a report is asked for: margin in points, machine's price, texts; and what it knows.
 
     `speeds` are rows per second, `memories` peak MiB, both by run id.
     """
 
     margin: float
     usd_per_hour: float | None
+    texts: bool
     ceiling: Score | None
     speeds: Mapping[str, float | None]
     memories: Mapping[str, float | None]
@@ -86,6 +87,7 @@ def compare(
     terms = Terms(
         margin=100 * margin,
         usd_per_hour=machine_usd_per_hour,
+        texts=texts,
         ceiling=self_agreement(task, store, found.teaching) if found.teaching else None,
         speeds={run.id: costs.rows_per_second(store, run) for run in runs.values()},
         memories={run.id: costs.peak_memory(store, run) for run in runs.values()},
@@ -146,7 +148,7 @@ def _on_split(task: Task, store: Store, found: Found, split: str, terms: Terms) 
             speeds=terms.speeds,
             machine_usd_per_hour=terms.usd_per_hour,
         ),
-        slices=slices_of(task, store, sheet, found.systems, against=ground),
+        slices=slices_of(task, store, sheet, found.systems, against=ground, texts=terms.texts),
         break_even=costs.break_evens(
             store,
             sheet,

@@ -93,8 +93,9 @@ class Leakage(Row):
 class ShownRow(Row):
     """One row side by side, for a person to look at; `why` is why it is shown.
 
-    Texts are None under --no-text. `right` says per system whether the whole answer is right by
-    gold (by the teacher where there is no gold), None where neither speaks.
+    Texts are None under --no-text, and answers hold labels alone. `right` says per system whether
+    the whole answer is right by gold (by the teacher where there is no gold), None where neither
+    speaks.
     """
 
     split: str

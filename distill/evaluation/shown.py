@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from ...chains.task import Task
+from ...chains.task import Task, value_at
 from ...store.rows import Example, Record
 from ...store.store import Store
 from .answered import Answering, Sheet
@@ -34,6 +34,8 @@ def shown_rows(
     First rows where a student says something else than the teacher, the more of the students and
     the surer the higher; then rows where the teacher or a student is wrong by gold, or failed; then
     others. Ties, and the sample, are drawn by chance, always the same. Longer texts are cut.
+    Without `texts` inputs, reasonings, free fields and the words of errors are left out; labels
+    stay, and of an error its kind.
     """
     names = [name for name, sheet in sheets.items() if len(sheet.ids)]
     counts: dict[str, int] = dict.fromkeys(_SHARES, 0)
@@ -131,10 +133,13 @@ def _row(
         example=name,
         why=why,
         inputs=_inputs(example) if texts else None,
-        gold=None if example is None else _cut(example.gold),
-        answers={one: _cut(record.answer) for one, record in records.items()},
+        gold=None if example is None else _told(task, example.gold, texts),
+        answers={one: _told(task, record.answer, texts) for one, record in records.items()},
         reasonings=_said(records, "reasoning", "reasonings") if texts else None,
-        errors=_said(records, "error", "errors"),
+        errors={
+            one: error if texts else _kind(error)
+            for one, error in _said(records, "error", "errors").items()
+        },
         right=right,
         confidence={
             one: min(record.confidence.values())
@@ -163,6 +168,28 @@ def _inputs(example: Example | None) -> dict[str, str]:
 def _said(records: Mapping[str, Record], field: str, kind: str) -> dict[str, str]:
     said = {name: getattr(record, field) for name, record in records.items()}
     return {name: _short(text, LONGEST[kind]) for name, text in said.items() if text}
+
+
+def _told(task: Task, answer: Mapping[str, Any] | None, texts: bool) -> dict[str, Any] | None:
+    """The answer with its long texts cut, or its labels alone."""
+    if answer is None or texts:
+        cut: dict[str, Any] | None = _cut(answer)
+        return cut
+    labels: dict[str, Any] = {}
+    for path, classes in task.labels.items():
+        value = value_at(answer, path)
+        *heads, last = path.split(".")
+        node = labels
+        for head in heads:
+            node = node.setdefault(head, {})
+        node[last] = value if value is None or value in classes else "another value"
+    return labels
+
+
+def _kind(error: str) -> str:
+    """What stands before the first colon, where that is the name of an exception."""
+    name = error.partition(":")[0]
+    return name if name.isidentifier() else "failed"
 
 
 def _cut(value: Any) -> Any:

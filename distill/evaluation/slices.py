@@ -29,6 +29,7 @@ def slices_of(
     *,
     against: Against = "gold",
     smallest: int = SMALLEST,
+    texts: bool = True,
 ) -> list[Slice]:
     """The parts of the split with at least `smallest` scored rows, worst first, at most MOST.
 
@@ -36,12 +37,13 @@ def slices_of(
     length, groups, the values of an input that has at most FEW, and the months (or years) of an
     input that is a date. `right` is the share of whole answers right, of every system that answered
     the split. Worst is where the worst of the students is, of all systems where there is none.
+    Without `texts` nothing is cut by groups and inputs, whose values would be told.
     """
     systems = [one for one in found if sheet.split in one.sheets]
     students = [one.name for one in systems if one.run.role == "student"]
     judged = {one.name: one.sheets[sheet.split].right_rows(against) for one in systems}
     slices = []
-    for by, value, inside in _parts(task, store, sheet):
+    for by, value, inside in _parts(task, store, sheet, texts):
         if int(inside.sum()) < smallest:
             continue
         right = {name: _share(sheet, inside, *marks) for name, marks in judged.items()}
@@ -62,11 +64,12 @@ def _share(sheet: Sheet, inside: Any, right: Any, scored: Any) -> Score:
     return clustered_share(right[rows], rows[rows], groups=sheet.groups[rows])
 
 
-def _parts(task: Task, store: Store, sheet: Sheet) -> Iterator[tuple[str, str, Any]]:
+def _parts(task: Task, store: Store, sheet: Sheet, texts: bool) -> Iterator[tuple[str, str, Any]]:
     """(what it is cut by, the value, bool [n])."""
     yield from _by_label(task, sheet)
     yield from _by_length(sheet)
-    yield from _by_column(task, store, sheet)
+    if texts:
+        yield from _by_column(task, store, sheet)
 
 
 def _by_label(task: Task, sheet: Sheet) -> Iterator[tuple[str, str, Any]]:
