@@ -467,6 +467,7 @@ def test_a_comparison_is_shown_one_label_at_a_time_too() -> None:
         only_second=12,
         p=0.077,
         p_holm=0.308,
+        detectable=5.5,
     )
     pair = report.comparisons[0].model_copy(update={"labels": {"f1.<b>mood</b>": label}})
     some = report.model_copy(update={"comparisons": [pair, *report.comparisons[1:]]})
@@ -475,6 +476,7 @@ def test_a_comparison_is_shown_one_label_at_a_time_too() -> None:
     assert [cell.text for cell in table.rows[0][1:]] == [
         "f1.<b>mood</b>",
         "−3.3",
+        "±5.5",
         "0.077",
         "0.308",
         "4",

@@ -73,18 +73,15 @@ def _comparison(
         return None
     right, other_right, both = paired_rows(one, other, against)
     groups = units(sheet, both)
-    tested = _tested(right, other_right, groups)
-    better, worse, coins = tested.pop("better"), tested.pop("worse"), tested.pop("units")
     return Comparison(
         first=first.name,
         second=second.name,
         split=sheet.split,
         against=against,
         macro_f1=_macro_f1(task, sheet, one, other, both, groups) if against == "gold" else None,
-        detectable=detectable_points((better + worse) / coins, coins),
         labels=_labels(task, sheet, one, other, both, taught if against == "teacher" else None),
         sentence="",
-        **tested,
+        **_tested(right, other_right, groups),
     )
 
 
@@ -101,9 +98,7 @@ def _tested(first: Any, second: Any, groups: Any | None) -> dict[str, Any]:
         "only_second": int(only_second.sum()),
         "p": mcnemar(better, worse),
         "p_holm": None,
-        "better": better,
-        "worse": worse,
-        "units": len(gains),
+        "detectable": detectable_points((better + worse) / len(gains), len(gains)),
     }
 
 
@@ -118,9 +113,7 @@ def _labels(
         if rows.any():
             wanted = expected[rows, column]
             right, other = (marks.given[rows, column] == wanted for marks in (first, second))
-            tested = _tested(right, other, units(sheet, rows))
-            fields = LabelDifference.model_fields
-            found[path] = LabelDifference(**{k: v for k, v in tested.items() if k in fields})
+            found[path] = LabelDifference(**_tested(right, other, units(sheet, rows)))
     return found
 
 

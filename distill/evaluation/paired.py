@@ -38,8 +38,8 @@ class SwapVerdict(Row):
 class LabelDifference(Row):
     """One label path of a Comparison: `points` of labels right, of the rows judged at this path.
 
-    Counts and p values as there; `p_holm` is corrected for all label paths of all comparisons of
-    the split together.
+    Counts, p values and `detectable` as there; `p_holm` is corrected for all label paths of all
+    comparisons of the split together.
     """
 
     points: Score
@@ -47,6 +47,7 @@ class LabelDifference(Row):
     only_second: int
     p: float | None
     p_holm: float | None
+    detectable: float | None
 
 
 class Comparison(Row):

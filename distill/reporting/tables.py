@@ -124,6 +124,7 @@ def label_differences_table(found: Sequence[Comparison], split: str) -> Table | 
     columns: list[Column] = [
         (Cell(text="Label"), [Cell(text=path) for _, path, _ in pairs]),
         score_column("Difference, points", [d.points for *_, d in pairs], points),
+        (Cell(text="Detectable, points"), [_plus_minus(d.detectable) for *_, d in pairs]),
         (Cell(text="p (McNemar)"), [figure(d.p, probability) for *_, d in pairs]),
         (Cell(text="p (Holm)"), [figure(d.p_holm, probability) for *_, d in pairs]),
         (Cell(text="Only first right"), [Cell(text=f"{d.only_first:,}") for *_, d in pairs]),

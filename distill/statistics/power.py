@@ -45,20 +45,26 @@ def _exact_power(apart: float, difference: float, rows: int, alpha: float) -> fl
     import numpy as np
 
     mean, spread = rows * apart, math.sqrt(rows * apart * (1 - apart))
-    counts = range(max(0, int(mean - 7 * spread)), min(rows, math.ceil(mean + 7 * spread)) + 1)
-    likely = _binomial(rows, apart, np.array(counts))
+    counts = np.arange(max(0, int(mean - 7 * spread)), min(rows, math.ceil(mean + 7 * spread)) + 1)
     better = (1 + difference / apart) / 2 if apart else 0.5
-    rejects = [_rejects(count, better, alpha) for count in counts]
-    return float(likely @ np.array(rejects))
+    return float(_binomial(rows, apart, counts) @ _rejects(counts, better, alpha))
 
 
-def _rejects(count: int, better: float, alpha: float) -> float:
+def _rejects(counts: Any, better: float, alpha: float) -> Any:
+    """How often the exact test rejects with so many discordant rows, [m]."""
     import numpy as np
 
-    critical = _critical(count, alpha)
-    few = _binomial(count, better, np.arange(critical))
-    many = _binomial(count, 1 - better, np.arange(critical))
-    return float(few.sum() + many.sum())
+    critical = np.array([_critical(count, alpha) for count in counts.tolist()])[:, None]
+    few = np.arange(int(critical.max()))[None, :]
+    many = np.maximum(counts[:, None] - few, 0)
+    logs = _log_factorials(int(counts[-1]))
+    choose = logs[counts][:, None] - logs[few] - logs[many]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.exp(choose + few * np.log(better) + many * np.log1p(-better))
+        terms += np.exp(choose + many * np.log(better) + few * np.log1p(-better))
+    if better >= 1:
+        terms = np.where(few == 0, 1.0, 0.0)
+    return np.where(few < critical, terms, 0.0).sum(axis=1)
 
 
 @lru_cache(maxsize=1024)
