@@ -181,3 +181,11 @@ def test_drift_is_found_and_quiet_weeks_are_quiet():
 
 def test_a_cascade_covers_more_after_it_learnt_what_it_passed_on():
     assert last_line("benchmarks.cascade")
+
+
+def test_the_small_install_starts_at_once():
+    figures = last_line("benchmarks.start")
+    assert list(figures) == ["import_cpu_s", "help_cpu_s", "installed_mb"]
+    assert figures["import_cpu_s"] < 0.3
+    assert figures["help_cpu_s"] < 0.6
+    assert 50 < figures["installed_mb"] < 200
