@@ -3,7 +3,7 @@
     python -m benchmarks.start [--quick]
 
 Each program starts several times in a process of its own; the least processor time counts. The size
-is that of this package and of everything that its core dependencies bring, as installed, without pip.
+is that of this package and of all that its core dependencies bring, as installed, without pip.
 The last line is one JSON object {"import_cpu_s", "help_cpu_s", "installed_mb"}.
 """
 
