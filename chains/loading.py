@@ -20,7 +20,8 @@ def load_task(reference: str) -> Task:
     """
     task = load_attribute(reference, default="task")
     if not isinstance(task, Task):
-        raise TaskError(f"{reference} is a {type(task).__name__}, not a Task")
+        kind = type(task).__name__
+        raise TaskError(f"{reference} is a {kind}, not a Task; name the variable that holds one")
     return task
 
 

@@ -29,7 +29,7 @@ from . import (
 from .cli_examples import epilog
 from .defaults import EXTRAS
 from .display import print_table
-from .options import JsonOption, fail, lacking, remark, speak, stoppable, tell
+from .options import JsonOption, check_folder, fail, lacking, remark, speak, stoppable, tell
 from .progress import row_bars, step_bars
 
 STATUSES = (
@@ -75,6 +75,7 @@ def demo(
     for name in EXTRAS:  # said now, not after minutes of labelling
         if importlib.util.find_spec(name) is None:
             lacking(name, extra="all")
+    check_folder(folder)
     with stoppable():
         result = run_demo(folder, seed=seed, say=remark, bars=row_bars, steps=step_bars)
     if not as_json:

@@ -23,6 +23,7 @@ from .options import (
     StoreOption,
     TaskOption,
     backups,
+    check_folder,
     fail,
     open_store,
     remark,
@@ -177,6 +178,7 @@ def report(
     from .reporting.pages import report as write
 
     _check_gates(gate or [])
+    check_folder(out)
     with open_store(store, create=False) as opened, _folder(out, dry_run) as folder:
         page = write(
             load_task(task),

@@ -64,9 +64,8 @@ def export(
 ) -> None:
     """Write a run's rows for other tools: tables, talks, or chats to fine-tune on."""
     check_format(format_, (*RUNS, *TALKS, *CHATS))
-    if target is not None and format_ not in CHATS:
-        fail(f"--target is of chats ({', '.join(CHATS)}); --format {format_} has none", status=2)
     to_stdout = str(out) == "-"
+    _check_place(out, format_, target)
     if as_json and to_stdout and not dry_run:
         fail("--json and the rows both want standard output; name a file", status=2)
     options: dict[str, Any] = {"format": format_, "split": split, "overwrite": overwrite}
@@ -113,6 +112,18 @@ def _chats(
     loaded = load_task(task)
     found = run_called(store, run, task=loaded.name)
     return found, *export_chats(loaded, store, found.id, path, **options)
+
+
+def _check_place(out: Path, format_: str, target: str | None) -> None:
+    """Say what is wrong with what is to be written, and where, before the store is read."""
+    if target is not None and format_ not in CHATS:
+        fail(f"--target is of chats ({', '.join(CHATS)}); --format {format_} has none", status=2)
+    if str(out) == "-":
+        return
+    if not out.parent.is_dir():
+        fail(f"{out}: there is no folder {out.parent}; make it first")
+    if out.is_dir() and format_ != "datasets":
+        fail(f"{out} is a folder; name the file that --format {format_} writes")
 
 
 @contextlib.contextmanager

@@ -46,6 +46,9 @@ def review_(
     name = _name(reviewer)
     with open_store(store, create=False) as opened:
         loaded = load_task(task)
+        known = opened.splits(loaded.name)
+        if split is not None and split not in known:
+            fail(f"task {loaded.name} has no split {split} in {store}; it has {', '.join(known)}")
         with stoppable():
             entries = review_queue(loaded, opened, split=split, limit=limit)
         if not entries:

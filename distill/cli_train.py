@@ -17,6 +17,7 @@ from .options import (
     LimitOption,
     StoreOption,
     TaskOption,
+    check_folder,
     fail,
     open_store,
     remark,
@@ -121,6 +122,7 @@ def train(
     from .recipes import changes_of
 
     targets = _known_targets(target or ["label"])
+    check_folder(out)
     if plan and sweep:
         fail("--plan tells of one training; give it without --sweep", status=2)
     given = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}

@@ -22,7 +22,9 @@ COME_BACK = 75  # EX_TEMPFAIL of sysexits.h: the provider's limit ended it, try 
 FILES = ("csv", "json", "jsonl", "parquet", "datasets")
 TaskOption = Annotated[str, typer.Option("--task", help="path/to/task.py:task or module:task")]
 StoreOption = Annotated[Path, typer.Option("--store", help="the SQLite file that remembers all")]
-LimitOption = Annotated[int | None, typer.Option(help="at most this many examples of each split")]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="at most this many examples of each split")
+]
 SplitOption = Annotated[str | None, typer.Option(help="only this split")]
 
 BackupOption = Annotated[
@@ -114,6 +116,13 @@ def _suffix_of(path: Path) -> str:
 def lacking(name: str, *, extra: str) -> NoReturn:
     """Say which extra brings the missing package."""
     fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
+
+
+def check_folder(path: Path | None) -> None:
+    """Fail, before there is any work to lose, where a file stands in a folder's place."""
+    there = next((one for one in (path, *path.parents) if one.exists()), None) if path else None
+    if there is not None and not there.is_dir():
+        fail(f"{there} is a file and would have to be a folder; name another place")
 
 
 def check_format(name: str | None, known: tuple[str, ...]) -> None:

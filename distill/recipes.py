@@ -207,7 +207,8 @@ def _from_file(path: Path) -> Recipe:
     try:
         fields = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # UnicodeDecodeError and TOMLDecodeError are ValueErrors
-        raise TrainingError(f"recipe {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise TrainingError(f"recipe {path} cannot be read: {why}") from error
     like = fields.pop("like", "default")
     if like not in RECIPES:
         raise TrainingError(f"recipe {path}: like is {like}; take one of {', '.join(RECIPES)}")

@@ -189,7 +189,7 @@ def _check_columns(
     if not missing:
         return
     present = printable(", ".join(list(row)[:30])[:500])
-    hint = ""
+    hint = "" if named else "; say which of its columns is which (--column THEIRS=OURS)"
     if {"messages", "choices", "run_type"} & set(row):
         hint = "; a provider's file is read by --format openai, completions or langsmith"
     raise StoreError(f"{source} has no column {', '.join(missing)}; it has {present}{hint}")

@@ -325,3 +325,78 @@ def test_help_starts_within_its_time():
 
 def test_the_app_is_the_one_that_is_installed():
     assert app.info.epilog == STATUSES
+
+
+def test_what_is_wrong_with_a_place_is_said_before_any_work(labelled):
+    Path("file").write_text("mine")
+    Path("folder").mkdir()
+    for words in (
+        ("train", "--out", "file"),
+        ("train", "--out", "file/runs/label"),
+        ("report", "--out", "file"),
+        ("demo", "--folder", "file"),
+    ):
+        status, out, error = labelled(*words)
+        assert (status, out) == (1, ""), words
+        assert error == (
+            "understudy: file is a file and would have to be a folder; name another place\n"
+        )
+    export = ("export", "--run", "teacher", "--format", "csv")
+    for place, told in (
+        ("folder", "folder is a folder; name the file that --format csv writes"),
+        ("no/rows.csv", "no/rows.csv: there is no folder no; make it first"),
+    ):
+        assert labelled(*export, place) == (1, "", f"understudy: {told}\n")
+    assert Path("file").read_text() == "mine"
+
+
+RUBBISH = [
+    (("distill", "--task", "number.py:task"), "is a int, not a Task; name the variable"),
+    (("distill", "--teacher", "nobody:gpt"), "there is no provider 'nobody'; known are"),
+    (("distill", "--split", "nope"), "no examples in split 'nope'; import data first"),
+    (("distill", "--prices", "no.toml"), "prices no.toml: No such file"),
+    (("distill", "--store", "folder"), "folder is a folder; a store is a file, name one"),
+    (("train", "--recipe", "no.toml"), "recipe no.toml cannot be read: No such file"),
+    (("train", "--set", "rank"), "'rank' is no NAME=VALUE"),
+    (("evaluate", "--run", "folder"), "folder is not a student"),
+    (("evaluate", "--notebook", "folder"), "folder is not a student"),
+    (("evaluate", "--learning-student", "folder"), "folder is not a student"),
+    (("evaluate", "--split", "nope"), "no held-out examples in nope; it has test"),
+    (("report", "--split", "nope"), "no answers to held-out rows of task noticias in nope"),
+    (("import", "no.csv"), "no.csv: there is no such file"),
+    (("import", "letters.csv"), "has no column f1, f2, f3; it has a, b; say which"),
+    (("import-labels", "folder", "--model", "m"), "folder: cannot be read: it is a folder"),
+    (("export", "x.csv", "--run", "nope"), "has no run nope; its runs: "),
+    (("curate", "--rule", "nope"), "there is no curation rule nope; the rules: "),
+    (("review", "--split", "nope", "--no-open"), "has no split nope in understudy.db; it has"),
+    (("merge", "folder", "out"), "folder is not a student"),
+    (("adopt", "folder"), "folder has no adapter_config.json; is it a PEFT folder?"),
+    (("push", "folder", "me/x", "--dry-run"), "train or merge first"),
+    (("calibrate", "--run", "folder"), "folder is not a student"),
+    (("watch", "--once"), "the store has no stand-in yet: wrap a chain in swap(...) first"),
+    (("watch", "nope", "--once"), "there is no stand-in nope in the store"),
+    (("status", "nope"), "understudy.db has no stand-in nope"),
+    (("mode", "nope"), "understudy.db has no stand-in nope"),
+    (("forget", "zzz", "--yes"), "has no record or example 'zzz'; give"),
+    (("why", "zzz"), "has no record or example 'zzz'; give"),
+    (("why", "1", "--store", "letters.csv"), "letters.csv: is no SQLite file; name another one"),
+    (("store", "stats", "--store", "no.db"), "there is no store no.db; run distill first"),
+    (("store", "search", "?"), "there is no word to search for"),
+    (("store", "backup", "letters.csv"), "letters.csv is there and is no store"),
+    (("store", "verify", "--store", "letters.csv"), "letters.csv: is no SQLite file"),
+    (("store", "vacuum", "--store", "no.db"), "there is no store no.db"),
+    (("store", "datasette", "no.db"), "there is no store no.db"),
+    (("serve", "folder"), "folder has no config.json; is it a model's folder?"),
+]
+
+
+def test_every_mistake_is_one_line_that_says_what_which_and_what_to_do(labelled):
+    Path("folder").mkdir()
+    Path("letters.csv").write_text("a,b\n1,2\n")
+    Path("number.py").write_text("task = 3\n")
+    for words, told in RUBBISH:
+        status, _, error = labelled("--quiet", *words)
+        lines = error.splitlines()
+        assert (status, len(lines)) == (1, 1), (words, error)
+        assert lines[0].startswith("understudy: "), words
+        assert told in lines[0], (words, error)

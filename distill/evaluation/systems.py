@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...chains.answer import answer_chain
+from ...chains.student.card import read_card
 from ...chains.task import Target, Task
 from ...store.rows import Run, fingerprint
 from ...store.store import Store
@@ -74,6 +75,8 @@ def evaluate(
     shows it), StudentError, TaskError, StoreError.
     """
     local = list(local_models(task, students, base))  # a folder that is no student is said at once
+    for folder in (*curve_students, *([] if notebook is None else [notebook])):
+        read_card(Path(folder))
     others = system_names(systems)
     teacher = teaching_run(store, task)
     rows = rows_of(task, store, splits, limit)
@@ -108,7 +111,10 @@ def rows_of(task: Task, store: Store, splits: Sequence[str] | None, limit: int |
     names = list(splits) if splits else held_out(store, task)
     found = store.splits(task.name)
     if not any(found.get(name) for name in names):
-        raise LabellingError(f"task {task.name} has no held-out examples in {', '.join(names)}")
+        raise LabellingError(
+            f"task {task.name} has no held-out examples in {', '.join(names)}; "
+            f"it has {', '.join(held_out(store, task)) or 'none'}"
+        )
     return Rows(splits=tuple(names), limit=limit)
 
 
@@ -173,7 +179,7 @@ def local_models(
 
     Students of the same name get their seed behind it, which is what tells them apart.
     """
-    from ...chains.student import ChatStudent, read_card
+    from ...chains.student import ChatStudent
     from ...chains.student.weights import student_folder
 
     cards = []

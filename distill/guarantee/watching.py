@@ -149,8 +149,8 @@ def _is_of(store: Store, calibration: Calibration, student: str) -> bool:
 
 def _only(store: Store) -> str:
     names = [one.name for one in stand_ins(store)]
-    if len(names) != 1:
-        raise LabellingError(
-            f"the store has {len(names)} stand-ins ({', '.join(names) or 'none'}); name one"
-        )
+    if not names:
+        raise LabellingError("the store has no stand-in yet: wrap a chain in swap(...) first")
+    if len(names) > 1:
+        raise LabellingError(f"the store has {len(names)} stand-ins ({', '.join(names)}); name one")
     return names[0]

@@ -49,8 +49,10 @@ def report(
         commands=commands,
     )
     if not result.systems:
+        where = f" in {', '.join(splits)}" if splits else ""
         raise LabellingError(
-            f"the store has no answers to held-out rows of task {task.name}; run distill, evaluate"
+            f"the store has no answers to held-out rows of task {task.name}{where}; run distill, "
+            "evaluate"
         )
     return write_report(result, Path(folder))
 
