@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import mmap
+import os
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 
 from .connection import StoreError
@@ -15,6 +16,7 @@ PIECE = 24  # characters of a text that are looked for at once
 _APART = 400  # characters between two pieces: each page of 4 KiB holds one whole
 _SHORTEST = 8  # characters of a text that says something
 _MOST = 400  # pieces in all
+_BLOCK = 2**24  # bytes that are read at once
 _MOST_BYTES = 40 * 2**30  # that are read for them, some 20 s: fewer pieces for a large file
 
 
@@ -43,7 +45,8 @@ def look_for(store: Store, probes: Sequence[str]) -> tuple[str, ...]:
         return ()
     ends = ("", "-wal", "-shm", "-journal")
     files = [path for end in ends if (path := Path(f"{store.path}{end}")).exists()]
-    found = [probe for probe in probes if any(_in_file(path, probe) for path in files)]
+    there = set().union(*(_in_file(path, probes) for path in files))
+    found = [probe for probe in probes if probe in there]
     left: dict[str, int] = {}
     for probe in found:
         rows = _in_rows(store, probe)
@@ -57,12 +60,30 @@ def look_for(store: Store, probes: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{count} rows of {place}" for place, count in left.items())
 
 
-def _in_file(path: Path, probe: str) -> bool:
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            return False
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
-            return held.find(probe.encode()) >= 0
+_OPEN: dict[tuple[int, int], FileIO] = {}  # by device and inode
+
+
+def _opened(path: Path) -> FileIO:
+    """The file, which stays open: closing it would take back every lock that this process's
+    connections hold on it (https://sqlite.org/howtocorrupt.html, 2.2). Once for each file."""
+    found = path.stat()
+    key = (found.st_dev, found.st_ino)
+    file = _OPEN.get(key) or FileIO(path)
+    if os.name == "posix":  # elsewhere locks are a handle's, and an open file cannot be deleted
+        _OPEN[key] = file
+    return file
+
+
+def _in_file(path: Path, probes: Sequence[str]) -> set[str]:
+    """The pieces that stand in the file."""
+    file, pieces = _opened(path), {probe: probe.encode() for probe in probes}
+    there: set[str] = set()
+    step = _BLOCK - max(map(len, pieces.values()), default=0)  # blocks overlap by a piece
+    for start in range(0, path.stat().st_size, step):
+        file.seek(start)
+        block = file.read(_BLOCK)
+        there |= {probe for probe, piece in pieces.items() if probe not in there and piece in block}
+    return there
 
 
 def _in_rows(store: Store, probe: str) -> dict[str, int]:

@@ -6,13 +6,15 @@ import contextlib
 import datetime
 import runpy
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from understudy.store import Example, Store, StoreError, example_id, fingerprint
+from understudy.store import Example, Store, StoreError, example_id, fingerprint, traces
 from understudy.store.care import backup
 from understudy.store.checks import verify
 from understudy.store.flags import set_flags
@@ -22,7 +24,7 @@ from understudy.store.rows import Call, Flag, StandIn
 from understudy.store.search import search
 from understudy.store.stand_ins import add_calls, iter_calls, save_stand_in
 from understudy.store.story import find_examples
-from understudy.store.traces import probes_of
+from understudy.store.traces import look_for, probes_of
 
 SAMPLES = Path(__file__).with_name("store_samples.py")
 samples: Any = SimpleNamespace(**runpy.run_path(str(SAMPLES)))
@@ -246,3 +248,29 @@ def test_a_store_in_memory_forgets_too():
         samples.fill(store)
         assert forget(store, [samples.IDS[0]]).rows["examples"] == 1
         assert len(store.examples("moods")) == 3
+
+
+def test_looking_for_traces_takes_back_no_lock_of_this_process(tmp_path):
+    path = tmp_path / "s.db"
+    probe = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('begin immediate')"
+    )
+
+    def others_may_write() -> bool:
+        done = subprocess.run([sys.executable, "-c", probe, str(path)], capture_output=True)
+        return done.returncode == 0
+
+    with Store(path) as store, Store(path) as other:
+        assert others_may_write()
+        with store.connection.writing():
+            assert not others_may_write()
+            assert look_for(other, ["a piece that stands nowhere"]) == ()
+            assert not others_may_write()
+
+
+def test_a_trace_is_found_wherever_the_blocks_that_are_read_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("understudy.store.traces._BLOCK", 64)
+    file = tmp_path / "held"
+    for place in range(200):
+        file.write_bytes(b"x" * place + b"a piece" + b"y" * (200 - place))
+        assert traces._in_file(file, ["a piece", "none"]) == {"a piece"}

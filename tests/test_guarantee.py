@@ -315,6 +315,16 @@ def test_a_calibration_that_the_rows_do_not_support_is_stored_as_refused_with_a_
     assert newest_calibration(store, task=task.name, student=student.id) == found
 
 
+def test_a_look_after_a_refusal_with_fewer_rows_is_said_and_one_at_the_same_rows_is_not(store):
+    student = fill(store, rows=120)
+    for limit in (60, 60):
+        first = calibrate(task, store, student, agreement=0.97, limit=limit)
+        assert first.threshold is None
+        assert not any("refused before" in line for line in first.details["unknown"])
+    again = calibrate(task, store, student, agreement=0.97)
+    assert any("1 times refused before" in line for line in again.details["unknown"])
+
+
 def test_a_cascade_that_costs_too_much_is_refused(store):
     student = fill(store)
     found = calibrate(task, store, student, agreement=0.95, max_usd_per_1000=0.001)

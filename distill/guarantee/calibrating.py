@@ -10,7 +10,7 @@ from typing import Any
 from ...chains.task import Task
 from ...store.provenance import taught_examples
 from ...store.rows import Calibration, Run
-from ...store.stand_ins import save_calibration
+from ...store.stand_ins import calibrations, save_calibration
 from ...store.store import Store
 from ..evaluation.systems import teaching_run
 from ..limits import LabellingError
@@ -99,6 +99,8 @@ def calibrate(
             )
     evidence = _evidence(task, store, sets[fitted], sets[bound], digest, fitted)
     asked = Asked(agreement=agreement, confidence=confidence, max_usd_per_1000=max_usd_per_1000)
+    if looks := _earlier_looks(store, task, run, agreement, rows=len(evidence.calibration)):
+        evidence.unknown.append(looks)
     found = concluded(evidence, asked, task=task.name, student=run.id, teacher=teacher.id)
     number = save_calibration(store, found)
     return found.model_copy(update={"number": number})
@@ -159,6 +161,26 @@ def _check(agreement: float, confidence: float) -> None:
     for name, value in (("agreement", agreement), ("confidence", confidence)):
         if not 0.5 <= value < 1.0:
             raise LabellingError(f"{name} is {value}: it must be at least 0.5 and below 1")
+
+
+def _earlier_looks(
+    store: Store, task: Task, run: Run, agreement: float, *, rows: int
+) -> str | None:
+    """What looking again after a refusal costs: each look may err, and a lucky one ends the search.
+
+    The same rows give the same answer; they are looked at once.
+    """
+    refused = {
+        one.rows
+        for one in calibrations(store, task.name)
+        if one.student == run.id and one.agreement == agreement and one.threshold is None
+    } - {rows}
+    if not refused:
+        return None
+    return (
+        f"how sure this is, {len(refused)} times refused before with other numbers of rows: the "
+        "confidence is that of one look; rows that no refusal has looked at would have it"
+    )
 
 
 def _answered(
