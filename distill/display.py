@@ -37,7 +37,7 @@ def print_table(report: Report) -> None:
     console = Console()
     console.print(table)
     for verdict in report.verdicts:
-        console.print(Text(_short(f"{verdict.verdict}: {verdict.sentence}", 600)))
+        console.print(Text(_short(verdict.sentence, 600)))
 
 
 def _judge(report: Report, split: str) -> Literal["gold", "teacher"]:

@@ -113,7 +113,8 @@ def next_gain(points: Sequence[LearningPoint], more: int = MORE) -> Score | None
     wrong = [round((1 - (point.right.value or 0.0)) * point.right.n) for point in known]
     generator = np.random.default_rng(0)
     drawn = [
-        np.r_[count, generator.binomial(n, count / n, DRAWS)]
+        # half an error more than was seen: none in a few rows does not mean that there are none
+        np.r_[count, generator.binomial(n, (count + 0.5) / (n + 1), DRAWS)]
         for count, n in zip(wrong, of, strict=True)
     ]
     _, slope = power_law(labels, drawn, of)
