@@ -137,7 +137,10 @@ def _csv_objects(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         clean = _unescaped if tuple(header[:3]) == EXPORTED else str
         for rows, cells in enumerate(filter(None, reader), start=1):
             if len(cells) > len(header):
-                reason = f"has {len(cells)} cells, the header has {len(header)}"
+                reason = (
+                    f"has {len(cells)} cells, the header has {len(header)}; "
+                    "put quotes around a cell that holds the separator"
+                )
                 _refuse(path, f"line {reader.line_num + skipped}", reason)
             pairs = itertools.zip_longest(header, cells, fillvalue="")
             yield rows, {n: clean(cell) if cell else None for n, cell in pairs if _is_named(n)}
