@@ -231,6 +231,8 @@ class Modes:
 
     def _lose(self, error: Exception) -> None:
         self._let_go()
+        if "older version" in str(error):  # whoever writes first brings it up to date, or makes it
+            return
         self._tell(f"its mode cannot be kept in the store for now: {one_line(error)}")
 
     def _alarm(self, before: Mode, row: StandIn) -> None:
