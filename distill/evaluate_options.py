@@ -142,7 +142,7 @@ SplitsOption = Annotated[
 ]
 NoTextOption = Annotated[
     bool,
-    typer.Option("--no-text", help="leave inputs and reasonings of rows out of the report"),
+    typer.Option("--no-text", help="leave out what rows say: labels and figures alone"),
 ]
 OutOption = Annotated[Path, typer.Option(help="folder for report.html, .md and .json")]
 ForesightOption = Annotated[
