@@ -27,7 +27,7 @@ PAGES = [
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 reference: Any = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "reference.py")))
 COMMANDS: dict[str, Any] = dict(reference.commands())
-BEFORE = {option for param in reference.root_command().params for option in param.opts}
+BEFORE = {"--help"} | {option for p in reference.root_command().params for option in p.opts}
 OPTIONS = (
     BEFORE
     | {
