@@ -16,7 +16,8 @@ from .task import Task, TaskError, fingerprint
 def load_task(reference: str) -> Task:
     """The task at "path/to/task.py:task" or "package.module:task" (":task" may be left out).
 
-    Loading runs the file, as importing any Python file does. Raises TaskError.
+    Loading runs the file, as importing any Python file does; it can import the files beside it.
+    Raises TaskError.
     """
     task = load_attribute(reference, default="task")
     if not isinstance(task, Task):
@@ -46,6 +47,9 @@ def _load_file(path: Path) -> types.ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    beside = str(path.resolve().parent)
+    if beside not in sys.path:  # the app beside the task; last, so that it hides no library
+        sys.path.append(beside)
     sys.modules[name] = module  # pydantic looks annotations up here
     try:
         spec.loader.exec_module(module)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,14 @@ def test_what_a_task_says_about_itself_is_passed_on(task_file: Path) -> None:
     task_file.write_text(source, encoding="utf-8")
     with pytest.raises(TaskError, match=r"^task mood: the schema Mood has no field 'why'"):
         load_task(str(task_file))
+
+
+def test_a_task_file_can_import_the_app_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "the_app_beside.py").write_text(TASK_FILE, encoding="utf-8")
+    beside = tmp_path / "app_task.py"
+    beside.write_text("from the_app_beside import task\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert load_task(f"{beside}:task").name == "mood"
+    del sys.modules["the_app_beside"]
