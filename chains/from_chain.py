@@ -117,7 +117,10 @@ class AppChain:
 
 
 def task_from_chain(chain: Any, **options: Any) -> Task:
-    """The task that an app's chain asks; see `app_chain`."""
+    """The task that an app's chain asks, and a chain that `swap` gave; see `app_chain`."""
+    own = getattr(chain, "task", None)
+    if isinstance(own, Task) and not options:
+        return own
     return app_chain(chain, **options).task
 
 

@@ -593,6 +593,12 @@ def test_a_restart_undoes_no_rollback_and_a_line_of_code_changes_a_mode(
         swap(app(), store=store, name="verdict", task=Task.from_chain(app(), name="other"))
 
 
+def test_a_task_is_read_out_of_the_swapped_chain_as_out_of_the_apps_own(tmp_path: Path) -> None:
+    chain = stood(tmp_path / "u.db")
+    assert Task.from_chain(chain) is chain.task
+    assert chain.task.student_prompt == Task.from_chain(app()).student_prompt
+
+
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_a_forked_worker_records_and_takes_up_modes(tmp_path: Path, asked_before: bool) -> None:
     store = tmp_path / "u.db"
