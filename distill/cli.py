@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import importlib.util
 import json
 from pathlib import Path
@@ -45,10 +46,19 @@ app = typer.Typer(
 )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        say(f"understudy {importlib.metadata.version('understudy')}")
+        raise typer.Exit
+
+
 @app.callback()
 def before(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="no progress, no remarks: results and errors")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="and exit")
     ] = False,
 ) -> None:
     """Distil a LangChain chain into a small local student that stands in for it."""

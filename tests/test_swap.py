@@ -599,6 +599,26 @@ def test_a_task_is_read_out_of_the_swapped_chain_as_out_of_the_apps_own(tmp_path
     assert chain.task.student_prompt == Task.from_chain(app()).student_prompt
 
 
+@pytest.mark.parametrize("by_command", [True, False])
+def test_a_student_that_the_app_gets_later_can_be_given_the_word_by_command(
+    tmp_path: Path, by_command: bool
+) -> None:
+    store = tmp_path / "u.db"
+    stood(store).invoke({"text": "one"})
+    time.sleep(0.7)
+    if by_command:
+        set_mode(store, "record")
+    chain = stood(store, student=Pupil(sure))
+    assert chain.invoke({"text": "two"}).rationale == "it says two"
+    time.sleep(1.2)
+    with Store(store) as opened:
+        row = stand_in(opened, "verdict")
+    assert row is not None
+    assert (row.mode, row.reason, row.student) == ("record", None if by_command else APP, "pupil")
+    set_mode(store, "student")
+    assert wait_for(chain, "student") < SECOND
+
+
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_a_forked_worker_records_and_takes_up_modes(tmp_path: Path, asked_before: bool) -> None:
     store = tmp_path / "u.db"

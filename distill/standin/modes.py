@@ -90,7 +90,7 @@ class Modes:
                 return
             row = self._read()
             if self._starting and row is not None and row.reason != APP:
-                self._unsaved = None  # somebody was faster than the first call
+                self._unsaved = self._with_student(row)  # somebody was faster than the first call
             if self._unsaved is not None:
                 self._save()
             elif row is not None:
@@ -144,10 +144,17 @@ class Modes:
                 )
             self.agreement = row.agreement if row.agreement is not None else self.agreement
             self.standing = self._possible(row.mode)
+            self._unsaved = self._with_student(row)
             return
         self.standing = standing
-        if row is None or (row.mode, row.agreement) != (wanted, self.agreement):
+        known = row is not None and (row.mode, row.agreement) == (wanted, self.agreement)
+        if row is None or not known or self._with_student(row):
             self._unsaved = self._row_of(wanted)
+
+    def _with_student(self, row: StandIn) -> StandIn | None:
+        """Somebody else's row with the student that this app has; None where it names that one."""
+        given = self.student.given if self.student else row.student
+        return None if given == row.student else row.model_copy(update={"student": given})
 
     def _row_of(self, mode: Mode) -> StandIn:
         return StandIn(
