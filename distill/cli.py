@@ -30,7 +30,7 @@ from . import (
 from .cli_examples import epilog
 from .defaults import EXTRAS
 from .display import print_table
-from .options import JsonOption, check_folder, fail, lacking, remark, speak, stoppable, tell
+from .options import JsonOption, check_folder, fail, lacking, remark, say, speak, stoppable, tell
 from .progress import row_bars, step_bars
 
 STATUSES = (

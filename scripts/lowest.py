@@ -35,4 +35,4 @@ def _floor(requirement: str) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(lowest(sys.argv[1:])))
+    sys.stdout.write("\n".join(lowest(sys.argv[1:])) + "\n")
