@@ -35,8 +35,8 @@ def load_teacher(
     """The chat model that `reference` names.
 
     "offline": the teacher that the task's own module ships (`teacher` in the file of `task`).
-    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-6.1-terra". "path/to/file.py:name":
-    a chat model that you built yourself.
+    "provider:model": LangChain's init_chat_model, e.g. "openai:gpt-6.1-terra".
+    "path/to/file.py:name": a chat model that you built yourself.
 
     `base_url` points a provider at another server that speaks its protocol; on this machine it
     needs no key. `key_variable` names the environment variable with the key, where it is not the
