@@ -355,6 +355,7 @@ def test_a_schema_that_takes_long_keeps_nobody_waiting_and_is_compiled_once(
         threading.Thread(target=lambda: found.append(compiler.compile(hard("one"))))
         for _ in range(2)
     ]
+    started = time.monotonic()
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
@@ -363,7 +364,7 @@ def test_a_schema_that_takes_long_keeps_nobody_waiting_and_is_compiled_once(
         waited.append(time.monotonic() - began)
 
     assert len(waited) > 3
-    assert max(waited) < 1
+    assert max(waited) < (time.monotonic() - started) / 2  # machines are shared
     assert found[0] is found[1]
     assert engine.knows(hard("one"))
     assert not engine.knows(hard("two"))

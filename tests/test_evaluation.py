@@ -144,7 +144,7 @@ def test_a_real_student_answers_through_the_same_loop(tiny_task, tiny_student, t
         assert set(systems) == {"teacher", "tiny-student", "tfidf", "base", "majority"}
         assert (student.rows, student.valid.value, student.errors) == (6, 1.0, 0)
         assert student.learnt is False  # its adapter is random
-        assert "On test, tiny-student is not learnt" in report.answer
+        assert "not shown to beat the majority class" in report.answer
         assert student.effort.output_tokens
         assert student.effort.input_tokens
         assert student.confidence is not None

@@ -517,13 +517,14 @@ def test_a_program_ends_in_time_though_its_store_is_held(path):
 
 
 ROWS = 30
+KILLED = "a"  # it asks long enough to be killed on its way
 
 
 def ask_from_eight_threads(path: Path, name: str, begun: Any) -> None:
     recorder = Recorder(TASK, path, name="app", teacher="wise-1")
 
     def ask(thread: int) -> None:
-        for number in range(ROWS):
+        for number in range(ROWS if name != KILLED else 100 * ROWS):
             recorder.record(seen(f"{name} {thread} {number}"))
             recorder.record(seen(f"de todos {number}"))
             time.sleep(0.002)

@@ -155,8 +155,8 @@ LINES = [
         {},
         r"teacher nobody:x: there is no provider 'nobody'; known are anthropic, .*openai, .*",
     ),
-    ("openai:", {}, r"teacher 'openai:' is no provider:model, e\.g\. openai:gpt-5-mini"),
-    (":gpt", {}, r"teacher ':gpt' is no provider:model, e\.g\. openai:gpt-5-mini"),
+    ("openai:", {}, r"teacher 'openai:' is no provider:model, e\.g\. openai:gpt-6\.1-terra"),
+    (":gpt", {}, r"teacher ':gpt' is no provider:model, e\.g\. openai:gpt-6\.1-terra"),
     ("anthropic:claude", {}, r"teacher anthropic:claude needs: pip install langchain-anthropic"),
     (
         "openai:x",
