@@ -44,6 +44,7 @@ def shortened(
             if place >= len(best) or left <= 0:
                 break
             for way in _other_ways(state, best[place], compiler, texts, deep=deep):
+                time.sleep(0)
                 rest = len(best) - place - len(way)
                 left -= max(rest, 1)
                 other = _after(state, way, compiler, limit=rest - 1)
@@ -128,6 +129,7 @@ def _tried(
 ) -> list[int] | None:
     plan: list[int] = []
     while not state.is_accepting():
+        time.sleep(0)  # who answers meanwhile goes first, or each of its steps waits for a turn
         allowed = state.compute_ff_tokens()
         if not allowed:
             tokens = compiler.masks([state])[0].nonzero()[0].tolist()
