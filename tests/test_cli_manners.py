@@ -328,6 +328,7 @@ def test_the_app_is_the_one_that_is_installed():
 
 
 def test_what_is_wrong_with_a_place_is_said_before_any_work(labelled):
+    pytest.importorskip("bitsandbytes")  # train and demo look for all they need first
     Path("file").write_text("mine")
     Path("folder").mkdir()
     for words in (

@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
 from understudy.chains.task import Task
@@ -607,6 +608,7 @@ def test_write_report_writes_three_files_and_the_json_is_the_report(tmp_path: Pa
     assert Report.model_validate_json(text) == report
 
 
+@pytest.mark.skipif(pydantic.VERSION < "2.12", reason="an older pydantic words it otherwise")
 def test_the_documented_schema_is_that_of_the_report() -> None:
     root = Path(__file__).parents[1]
     made = runpy.run_path(str(root / "scripts" / "report_schema.py"))["schema"]()
