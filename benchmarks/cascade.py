@@ -28,15 +28,15 @@ from typing import Any
 from langchain_core.outputs import ChatResult
 
 from understudy.chains.offline import NewsTeacher
-from understudy.distill.cli_calibrate import told
+from understudy.distill.commands.calibrate import told
 from understudy.distill.guarantee.applying import accepts
 from understudy.distill.guarantee.asking import ask, student_of
 from understudy.distill.guarantee.calibrating import calibrate
 from understudy.distill.guarantee.rows import Judged, judged
-from understudy.distill.labelling import label
-from understudy.distill.prices import price_per_million
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.prices import price_per_million
 from understudy.distill.runs import now
-from understudy.distill.training import train
+from understudy.distill.training.train import train
 from understudy.examples.news.generate import NewsRow, news_rows
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id

@@ -20,8 +20,8 @@ from langchain_tests.integration_tests.chat_models import (
 
 from understudy.chains.student.tools import openai_tools
 from understudy.chains.student.turns import conversation, turn_task
-from understudy.distill.labelling import label
-from understudy.distill.training import train
+from understudy.distill.labelling.label import label
+from understudy.distill.training.train import train
 from understudy.store import Example, Store, example_id
 
 EPOCHS, LEARNING_RATE, BATCH, SEED = 70, 5e-3, 4, 0

@@ -33,8 +33,8 @@ os.environ["LANGSMITH_TRACING_V2"] = "false"  # texts stay here, and the figures
 
 from benchmarks.teacher_server import Served, serving
 from benchmarks.teacher_task import Sentiment, inputs, new_store, task, teacher
-from understudy.distill.labelling import label
-from understudy.distill.limits import Limits
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import Limits
 
 AT_ONCE = 64
 STOCK = "stock chain, json_schema"

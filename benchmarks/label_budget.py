@@ -29,10 +29,10 @@ os.environ["LANGSMITH_TRACING_V2"] = "false"
 from benchmarks.teacher_server import Served, serving
 from benchmarks.teacher_task import inputs, new_store, task, teacher
 from understudy.chains.strategies import calls_per_row
-from understudy.distill.bounds import prompt_bound
-from understudy.distill.labelling import label
-from understudy.distill.limits import Limits, Stopped
-from understudy.distill.prices import Price, Usage, price_per_million
+from understudy.distill.labelling.bounds import prompt_bound
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import Limits, Stopped
+from understudy.distill.labelling.prices import Price, Usage, price_per_million
 
 ROWS_PAID = (40, 80)  # at their worst
 ROWS_FOR_EACH = 8  # rows at hand for each that is paid at its worst

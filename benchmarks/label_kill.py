@@ -37,13 +37,13 @@ LATENCY = (0.05, 0.15)
 LONGEST_LIFE = 0.6  # seconds
 ROWS_PER_KILL = 80  # more than are labelled between two kills
 PRELOAD = ["langchain_openai", "openai.resources.chat", "aiohttp", "genai_prices.data_snapshot"]
-PRELOAD += ["understudy.distill.labelling", "benchmarks.teacher_task"]
+PRELOAD += ["understudy.distill.labelling.label", "benchmarks.teacher_task"]
 
 
 def work(path: str, url: str, concurrency: int) -> None:
     """The child: one call of `label`."""
     from benchmarks.teacher_task import teacher
-    from understudy.distill.labelling import label
+    from understudy.distill.labelling.label import label
 
     with Store(path) as store:
         label(task, teacher(url), store, concurrency=concurrency)

@@ -28,7 +28,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from benchmarks.teacher_replies import LABELS
 from benchmarks.teacher_task import new_store, task
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 
 FIRST, EVERY = 1000, 500
 PAGE = resource.getpagesize()

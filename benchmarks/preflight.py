@@ -26,12 +26,12 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
 from understudy.chains.task import TARGETS, Target, Task
-from understudy.distill.labelling import label
-from understudy.distill.leaks import leaking
-from understudy.distill.lesson import prepare
-from understudy.distill.preflight import TrainingError
-from understudy.distill.qlora import quiet
+from understudy.distill.labelling.label import label
 from understudy.distill.recorded import record_labels
+from understudy.distill.training.leaks import leaking
+from understudy.distill.training.lesson import prepare
+from understudy.distill.training.preflight import TrainingError
+from understudy.distill.training.qlora import quiet
 from understudy.examples.extraction import generate as orders
 from understudy.examples.extraction import task as extraction
 from understudy.examples.news import generate as news

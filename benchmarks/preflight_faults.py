@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from understudy.distill.dataset import TrainingRow, rationale_text
-from understudy.distill.leaks import check_leaks
+from understudy.distill.training.dataset import TrainingRow, rationale_text
+from understudy.distill.training.leaks import check_leaks
 from understudy.store import Example, example_id
 
 from .preflight_tokenizers import TEMPLATE

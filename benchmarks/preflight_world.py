@@ -12,10 +12,10 @@ from pydantic import BaseModel, Field
 
 from understudy.chains.student.weights import load_tokenizer
 from understudy.chains.task import Target, Task
-from understudy.distill.dataset import TrainingRow, tokenised, training_rows
-from understudy.distill.lesson import prepare
-from understudy.distill.preflight import preflight
 from understudy.distill.recorded import record_labels
+from understudy.distill.training.dataset import TrainingRow, tokenised, training_rows
+from understudy.distill.training.lesson import prepare
+from understudy.distill.training.preflight import preflight
 from understudy.store import Example, Record, Store, example_id
 
 from .preflight_tokenizers import trained_tokenizer, write_base

@@ -27,13 +27,13 @@ from statistics import mean
 from typing import Any
 
 from understudy.chains.task import value_at
-from understudy.distill.curation import curate
 from understudy.distill.evaluation.systems import evaluate
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 from understudy.distill.recorded import record_labels
-from understudy.distill.review_queue import review_queue
+from understudy.distill.reviewing.curation import curate
+from understudy.distill.reviewing.queue import review_queue
 from understudy.distill.runs import now
-from understudy.distill.training import train
+from understudy.distill.training.train import train
 from understudy.examples.news.generate import news_rows
 from understudy.examples.news.task import task, teacher
 from understudy.store import Example, Record, Store, example_id

@@ -27,8 +27,8 @@ from understudy.chains.student.card import read_card
 from understudy.chains.task import TARGETS
 from understudy.distill.evaluation.results import Measured
 from understudy.distill.evaluation.systems import evaluate
-from understudy.distill.labelling import label
-from understudy.distill.training import train
+from understudy.distill.labelling.label import label
+from understudy.distill.training.train import train
 from understudy.examples.news.generate import news_rows
 from understudy.examples.news.task import task, teacher
 from understudy.store import Example, Store, example_id

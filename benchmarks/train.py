@@ -35,10 +35,10 @@ from benchmarks.train_arms import NOTEBOOK_STEP, accuracies, cpu_seconds, labell
 from benchmarks.train_gpu import model_flops, sizes_of
 from benchmarks.train_notebook import notebook_model, notebook_trainer
 from understudy.chains.student.weights import base_folder, load_tokenizer
-from understudy.distill.hardware import Choice, found
-from understudy.distill.lesson import Lesson, prepare
-from understudy.distill.qlora import build_trainer, load_for_training, quiet
-from understudy.distill.training import train
+from understudy.distill.training.hardware import Choice, found
+from understudy.distill.training.lesson import Lesson, prepare
+from understudy.distill.training.qlora import build_trainer, load_for_training, quiet
+from understudy.distill.training.train import train
 from understudy.examples.news.generate import NewsRow, news_rows
 from understudy.examples.news.task import task
 from understudy.store import Store

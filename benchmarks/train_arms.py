@@ -14,12 +14,12 @@ from understudy.chains.answer import answer_chain
 from understudy.chains.student import load_student, write_card
 from understudy.chains.student.weights import base_folder, base_sha256, load_tokenizer
 from understudy.chains.teachers import load_teacher
-from understudy.distill.cards import student_card
-from understudy.distill.hardware import Choice, choose, found, shape_of
-from understudy.distill.labelling import label
-from understudy.distill.lesson import Lesson
-from understudy.distill.qlora import build_trainer, load_for_training, quiet
-from understudy.distill.recipes import Recipe, recipe_of
+from understudy.distill.labelling.label import label
+from understudy.distill.training.cards import student_card
+from understudy.distill.training.hardware import Choice, choose, found, shape_of
+from understudy.distill.training.lesson import Lesson
+from understudy.distill.training.qlora import build_trainer, load_for_training, quiet
+from understudy.distill.training.recipes import Recipe, recipe_of
 from understudy.examples.news.generate import NewsRow
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id

@@ -27,9 +27,9 @@ from typing import Any
 
 from benchmarks.train_notebook import ACCUMULATION, BATCH, RANK, notebook_model, notebook_trainer
 from understudy.chains.student.weights import base_folder, load_tokenizer
-from understudy.distill.hardware import choose, found, shape_of
-from understudy.distill.qlora import build_trainer, load_for_training, quiet
-from understudy.distill.recipes import recipe_of
+from understudy.distill.training.hardware import choose, found, shape_of
+from understudy.distill.training.qlora import build_trainer, load_for_training, quiet
+from understudy.distill.training.recipes import recipe_of
 
 OUT = Path(__file__).parent / "results" / "train_gpu.md"
 LLAMA_1B: dict[str, Any] = {

@@ -66,7 +66,7 @@ def processes() -> Any:
     """Where processes can be forked, the libraries are loaded once for all of them."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
-    from understudy.distill.qlora import quiet
+    from understudy.distill.training.qlora import quiet
 
     with quiet():
         for name in ("bitsandbytes", "datasets", "peft", "trl.trainer.sft_trainer"):

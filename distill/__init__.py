@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from .evaluation.prompted import Prompting
     from .evaluation.systems import evaluate
     from .guarantee.calibrating import calibrate
-    from .labelling import label
+    from .labelling.label import label
     from .recorded import record_labels
     from .reporting.pages import report
     from .standin.callback import recording
     from .standin.swap import swap
-    from .training import train
+    from .training.train import train
 
 __all__ = [
     "Prompting",
@@ -32,12 +32,12 @@ _ROOMS = {
     "Prompting": "evaluation.prompted",
     "calibrate": "guarantee.calibrating",
     "evaluate": "evaluation.systems",
-    "label": "labelling",
+    "label": "labelling.label",
     "record_labels": "recorded",
     "recording": "standin.callback",
     "report": "reporting.pages",
     "swap": "standin.swap",
-    "train": "training",
+    "train": "training.train",
 }
 
 

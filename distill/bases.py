@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .hardware import Hardware, Shape
+from .training.hardware import Hardware, Shape
 
 READ = "2026-11-25"
 DEFAULT_BASE = "Qwen/Qwen3-0.6B"

@@ -11,26 +11,36 @@ from typing import Annotated
 
 import typer
 
-from . import (
-    cli_calibrate,
-    cli_care,
-    cli_curate,
-    cli_data,
-    cli_distill,
-    cli_doctor,
-    cli_evaluate,
-    cli_export,
-    cli_review,
-    cli_serve,
-    cli_standin,
-    cli_store,
-    cli_students,
-    cli_train,
+from .commands import (
+    calibrate,
+    care,
+    curate,
+    data,
+    distill,
+    doctor,
+    evaluate,
+    export,
+    review,
+    serve,
+    standin,
+    store,
+    students,
+    train,
 )
-from .cli_examples import epilog
+from .commands.display import print_table
+from .commands.examples import epilog
+from .commands.options import (
+    JsonOption,
+    check_folder,
+    fail,
+    lacking,
+    remark,
+    say,
+    speak,
+    stoppable,
+    tell,
+)
 from .defaults import EXTRAS
-from .display import print_table
-from .options import JsonOption, check_folder, fail, lacking, remark, say, speak, stoppable, tell
 from .progress import row_bars, step_bars
 
 STATUSES = (
@@ -65,11 +75,11 @@ def before(
     speak(quiet=quiet)
 
 
-app.command("distill", epilog=epilog("distill"))(cli_distill.distill)
-app.command("train", epilog=epilog("train"))(cli_train.train)
+app.command("distill", epilog=epilog("distill"))(distill.distill)
+app.command("train", epilog=epilog("train"))(train.train)
 
 
-for name, command in cli_evaluate.COMMANDS.items():
+for name, command in evaluate.COMMANDS.items():
     app.command(name, epilog=epilog(name))(command)
 
 
@@ -96,21 +106,21 @@ def demo(
 
 
 for module in (
-    cli_doctor,
-    cli_serve,
-    cli_standin,
-    cli_calibrate,
-    cli_students,
-    cli_data,
-    cli_export,
-    cli_curate,
-    cli_review,
-    cli_store,
+    doctor,
+    serve,
+    standin,
+    calibrate,
+    students,
+    data,
+    export,
+    curate,
+    review,
+    store,
 ):
     for name, command in module.COMMANDS.items():
         app.command(name, epilog=epilog(name))(command)
 store_app = typer.Typer(help="Look into a store, and take care of it.", no_args_is_help=True)
-for name, command in {**cli_store.STORE_COMMANDS, **cli_care.COMMANDS}.items():
+for name, command in {**store.STORE_COMMANDS, **care.COMMANDS}.items():
     store_app.command(name, epilog=epilog(f"store {name}"))(command)
 app.add_typer(store_app, name="store")
 
@@ -139,8 +149,8 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from ..chains.student.card import StudentError
     from ..chains.task import TaskError
     from ..store.connection import StoreError
-    from .limits import LabellingError
-    from .training import TrainingError
+    from .labelling.limits import LabellingError
+    from .training.train import TrainingError
 
     return (TaskError, StoreError, LabellingError, TrainingError, StudentError)
 

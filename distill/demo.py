@@ -22,8 +22,8 @@ from ..store.rows import Run
 from ..store.store import Store
 from .evaluation.results import Report
 from .importing import import_examples
-from .labelling import label
-from .limits import LabellingError
+from .labelling.label import label
+from .labelling.limits import LabellingError
 from .runs import teacher_run
 
 TASK = "understudy.examples.news.task:task"
@@ -202,7 +202,7 @@ def _wait(
     shown: Mapping[Target, Callable[[int, int, float | None], None]],
 ) -> None:
     """Show every training's steps until all have ended well; TrainingError as soon as one fails."""
-    from .preflight import TrainingError
+    from .training.preflight import TrainingError
 
     running = True
     while running:

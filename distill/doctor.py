@@ -24,8 +24,8 @@ from ..store.schema import sqlite_lack
 from .bases import BASES, DEFAULT_BASE
 from .defaults import EXTRAS
 from .fits import ROWS, TOKENS, fit
-from .hardware import Hardware, choose, found
-from .recipes import RECIPES
+from .training.hardware import Hardware, choose, found
+from .training.recipes import RECIPES
 
 # What the extra `teachers` brings besides: no command asks for them by name.
 PACKAGES = {**EXTRAS, "langchain": "teachers", "langchain_openai": "teachers"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .bases import Base
-from .hardware import USABLE, Choice, Hardware, choose, memory_needed
-from .recipes import RECIPES, Recipe
+from .training.hardware import USABLE, Choice, Hardware, choose, memory_needed
+from .training.recipes import RECIPES, Recipe
 
 ROWS, TOKENS = 1000, 400
 # A training's share of what bare products of matrices reach. CPU: 49 of 109 GFLOP/s, measured

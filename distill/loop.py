@@ -23,9 +23,9 @@ from ..chains.task import Task, Thought
 from ..store.pending import count_pending, iter_pending
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
-from .calls import Caller
-from .ledger import CallLedger
-from .limits import EndOfRun, LabellingError
+from .labelling.calls import Caller
+from .labelling.ledger import CallLedger
+from .labelling.limits import EndOfRun, LabellingError
 from .redaction import one_line, without_keys
 from .runs import now
 

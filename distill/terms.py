@@ -18,7 +18,7 @@ from ..chains.teachers import model_name, model_parameters
 from ..store.provenance import set_terms, terms_of
 from ..store.rows import Terms
 from ..store.store import Store
-from .prices import provider_of
+from .labelling.prices import provider_of
 from .runs import now
 
 UNKNOWN = "not known to us; read your provider's terms before you train on its outputs"

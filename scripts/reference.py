@@ -62,7 +62,7 @@ def _leaves(command: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def _command(name: str, command: Any) -> str:
-    from understudy.distill.cli_examples import EXAMPLES
+    from understudy.distill.commands.examples import EXAMPLES
 
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden]

@@ -13,7 +13,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
 from understudy.chains.task import Task
-from understudy.distill.review import ReviewServer, serve_review
+from understudy.distill.reviewing.server import ReviewServer, serve_review
 from understudy.store import Example, Record, Run, Store
 
 

@@ -26,7 +26,7 @@ def test_it_is_small_and_holds_no_pickle():
 def test_it_is_a_tiny_llama_whose_padding_does_not_end_answers():
     pytest.importorskip("transformers")
     from understudy.chains.student.weights import base_folder, load_tokenizer
-    from understudy.distill.hardware import parameter_count
+    from understudy.distill.training.hardware import parameter_count
 
     config = json.loads((WEIGHTS / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["LlamaForCausalLM"]

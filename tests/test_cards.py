@@ -12,9 +12,9 @@ from markdown_it import MarkdownIt
 
 from understudy.chains import Task
 from understudy.chains.student.card import StudentCard, read_card
-from understudy.distill.cards import model_card
 from understudy.distill.recorded import record_labels
-from understudy.distill.training import train
+from understudy.distill.training.cards import model_card
+from understudy.distill.training.train import train
 from understudy.store import Example, Store, example_id
 from understudy.store.provenance import set_terms, trainings, trainings_of
 from understudy.store.rows import Terms

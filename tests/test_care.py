@@ -25,7 +25,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from understudy.distill.cli_care import COMMANDS
+from understudy.distill.commands.care import COMMANDS
 from understudy.store import (
     Example,
     Record,

@@ -13,7 +13,7 @@ from pydantic import Field
 from understudy.distill.evaluation.ceiling import repeat_of, self_agreement
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.systems import teaching_run
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 from understudy.distill.reporting.pages import render_markdown
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id

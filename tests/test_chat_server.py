@@ -20,8 +20,8 @@ from understudy.chains import answer_chain
 from understudy.chains.student import ChatStudent, StudentError
 from understudy.chains.student.card import StudentTimeout
 from understudy.chains.task import Task
-from understudy.distill.serve import address, listen, student_server
-from understudy.distill.serve_limits import Limits
+from understudy.distill.serving.limits import Limits
+from understudy.distill.serving.server import address, listen, student_server
 
 KEY = "sk-of-these-tests-0123456789"
 

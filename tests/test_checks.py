@@ -15,13 +15,13 @@ from understudy.chains import Task
 from understudy.chains.student.rendering import completion_ids, settled
 from understudy.chains.student.weights import load_tokenizer
 from understudy.chains.task import Target
-from understudy.distill.blocks import check_adapters, outlined, untouched
-from understudy.distill.chat_templates import check_clock, check_template
-from understudy.distill.checks import check_held, check_lines
-from understudy.distill.dataset import sequences, tokenised, training_rows
-from understudy.distill.faults import TrainingError, tokens_shown
-from understudy.distill.leaks import check_leaks, leaking
-from understudy.distill.preflight import segments
+from understudy.distill.training.blocks import check_adapters, outlined, untouched
+from understudy.distill.training.chat_templates import check_clock, check_template
+from understudy.distill.training.checks import check_held, check_lines
+from understudy.distill.training.dataset import sequences, tokenised, training_rows
+from understudy.distill.training.faults import TrainingError, tokens_shown
+from understudy.distill.training.leaks import check_leaks, leaking
+from understudy.distill.training.preflight import segments
 from understudy.store import Example, Record, example_id
 
 TURNS = (

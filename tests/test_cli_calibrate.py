@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.test_drift import LATER, NOW, call, drawn, run, usual
-from understudy.distill.cli_calibrate import ALARM, COMMANDS, told
+from understudy.distill.commands.calibrate import ALARM, COMMANDS, told
 from understudy.store import Store
 from understudy.store.rows import Calibration, StandIn
 from understudy.store.stand_ins import add_calls, save_calibration, save_stand_in

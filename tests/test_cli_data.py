@@ -15,7 +15,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from understudy.distill import cli_data, cli_export
+from understudy.distill.commands import data as cli_data
+from understudy.distill.commands import export as cli_export
 from understudy.store import Store, StoreError
 
 TASK = """

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from understudy.distill.cli import main
-from understudy.distill.display import row_lines
-from understudy.distill.outcome import extrapolated
-from understudy.distill.teaching import FLAGS, NAMES, in_flags, read_shots
+from understudy.distill.commands.display import row_lines
+from understudy.distill.labelling.outcome import extrapolated
+from understudy.distill.labelling.teaching import FLAGS, NAMES, in_flags, read_shots
 from understudy.examples.news.task import task
 from understudy.store import Example, Record, Store, StoreError, example_id
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from understudy.distill.cli import app
-from understudy.distill.cli_examples import EXAMPLES, epilog
+from understudy.distill.commands.examples import EXAMPLES, epilog
 
 ROOT = Path(__file__).parents[1]
 reference: Any = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "reference.py")))

@@ -16,7 +16,7 @@ import pytest
 
 from understudy.distill import progress
 from understudy.distill.cli import STATUSES, app, main
-from understudy.distill.options import COME_BACK, is_quiet, remark, say, speak
+from understudy.distill.commands.options import COME_BACK, is_quiet, remark, say, speak
 from understudy.store import Store
 
 ROOT = Path(__file__).parents[1]

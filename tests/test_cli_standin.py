@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import typer
 
-from understudy.distill import cli, cli_standin
+from understudy.distill import cli
+from understudy.distill.commands import standin as cli_standin
 from understudy.distill.standin.status import status_of
 from understudy.store import Store, StoreError
 from understudy.store.care import backup

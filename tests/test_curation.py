@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chains import Task
-from understudy.distill.cli_curate import curate_
-from understudy.distill.curation import RULES, class_counts, curate
-from understudy.distill.dataset import lesson_pairs, lesson_rows
-from understudy.distill.duplicates import SIMILAR, exact_duplicates, near_duplicates
+from understudy.distill.commands.curate import curate_
 from understudy.distill.evaluation.systems import evaluate
-from understudy.distill.limits import LabellingError
-from understudy.distill.rationales import copies, strays
-from understudy.distill.suspects import confident_errors, suspects
-from understudy.distill.training import prepare
+from understudy.distill.labelling.limits import LabellingError
+from understudy.distill.reviewing.curation import RULES, class_counts, curate
+from understudy.distill.reviewing.duplicates import SIMILAR, exact_duplicates, near_duplicates
+from understudy.distill.reviewing.suspects import confident_errors, suspects
+from understudy.distill.training.dataset import lesson_pairs, lesson_rows
+from understudy.distill.training.rationales import copies, strays
+from understudy.distill.training.train import prepare
 from understudy.examples.news.generate import news_rows, reasoning_of
 from understudy.examples.news.task import task as news
 from understudy.store import Example, Record, Run, Store, StoreError, example_id
@@ -433,7 +433,7 @@ def test_curation_is_imported_without_heavy_libraries():
     heavy = ("numpy", "sklearn", "datasketch", "torch")
     code = (
         "import sys, understudy.distill.curation, understudy.distill.review_queue, "
-        f"understudy.distill.cli_curate; print([m for m in {heavy!r} if m in sys.modules])"
+        f"understudy.distill.commands.curate; print([m for m in {heavy!r} if m in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"

@@ -16,7 +16,7 @@ from understudy.chains import Task, answer_chain
 from understudy.chains.student.rendering import prompt_ids
 from understudy.chains.student.weights import load_tokenizer
 from understudy.chains.task import TARGETS
-from understudy.distill.dataset import (
+from understudy.distill.training.dataset import (
     examples_sha256,
     rows_sha256,
     tokenised,

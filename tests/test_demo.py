@@ -17,9 +17,9 @@ from understudy.chains import load_task
 from understudy.chains.task import Target
 from understudy.chains.teachers import load_teacher
 from understudy.distill import demo
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError
-from understudy.distill.preflight import TrainingError
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError
+from understudy.distill.training.preflight import TrainingError
 from understudy.store import Store
 
 ROOT = Path(__file__).parents[1]

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from understudy.distill import cli_distill, cli_doctor, doctor
+from understudy.distill import doctor
 from understudy.distill.bases import BASES, DEFAULT_BASE, GIB, MACHINES, PORTUGUESE_BASE
+from understudy.distill.commands import distill as cli_distill
+from understudy.distill.commands import doctor as cli_doctor
 from understudy.distill.defaults import EXTRAS
 from understudy.distill.fits import fit
-from understudy.distill.hardware import USABLE, Hardware
+from understudy.distill.training.hardware import USABLE, Hardware
 from understudy.store import file_systems
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None

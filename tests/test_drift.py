@@ -22,7 +22,7 @@ from understudy.distill.guarantee.sequence import (
     log_evidence,
 )
 from understudy.distill.guarantee.watching import Watch
-from understudy.distill.limits import LabellingError
+from understudy.distill.labelling.limits import LabellingError
 from understudy.store import Run, Store
 from understudy.store.rows import Calibration, Call, StandIn
 from understudy.store.stand_ins import add_calls, save_calibration, save_stand_in, stand_in

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from understudy.distill import troubles
-from understudy.distill.labelling import label
-from understudy.distill.limits import Limits, Stopped
-from understudy.distill.prices import Price, Usage, price_per_million
+from understudy.distill.labelling import troubles
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import Limits, Stopped
+from understudy.distill.labelling.prices import Price, Usage, price_per_million
 from understudy.store import Record, Run, Store
 
 ROOT = Path(__file__).parents[1]

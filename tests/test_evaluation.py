@@ -16,8 +16,8 @@ from understudy.distill.evaluation.entrants import arm_of, entrants
 from understudy.distill.evaluation.finding import held_out
 from understudy.distill.evaluation.results import Correctness, SystemResult
 from understudy.distill.evaluation.systems import evaluate, teaching_run
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError
 from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run
 from understudy.examples.news.generate import news_rows

@@ -10,9 +10,9 @@ import pytest
 from understudy.chains.student.card import read_card
 from understudy.distill.evaluation.systems import evaluate
 from understudy.distill.importing import import_examples
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 from understudy.distill.reporting.pages import write_report
-from understudy.distill.training import train
+from understudy.distill.training.train import train
 from understudy.examples.extraction.task import data, task, teacher
 from understudy.store import Store
 

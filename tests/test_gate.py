@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from understudy.distill.evaluation.gate import METRICS, Side, gate, parsed
 from understudy.distill.evaluation.results import Report
-from understudy.distill.limits import LabellingError
+from understudy.distill.labelling.limits import LabellingError
 from understudy.store.rows import Score
 
 SAMPLES = runpy.run_path(str(Path(__file__).with_name("report_samples.py")))

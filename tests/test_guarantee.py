@@ -31,7 +31,7 @@ from understudy.distill.guarantee.calibrator import fit_calibrator
 from understudy.distill.guarantee.curve import curve
 from understudy.distill.guarantee.rows import judged_paths
 from understudy.distill.guarantee.threshold import choose, fixed_sequence
-from understudy.distill.limits import LabellingError
+from understudy.distill.labelling.limits import LabellingError
 from understudy.distill.runs import describe_run
 from understudy.store import Example, Record, Store, example_id
 from understudy.store.provenance import add_training

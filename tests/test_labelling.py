@@ -19,8 +19,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from understudy.chains import Task, answer_chain
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError, Limits
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError, Limits
 from understudy.distill.loop import FAILURES_IN_A_ROW, NOTHING_IN_A_ROW, run_chain
 from understudy.distill.recorded import record_labels
 from understudy.distill.redaction import one_line
@@ -278,7 +278,7 @@ def test_a_killed_run_labels_each_row_once(tmp_path, how):
         textwrap.dedent(
             """
             import asyncio, sys
-            from understudy.distill.labelling import label
+            from understudy.distill.labelling.label import label
             from understudy.examples.news.task import task, teacher
             from understudy.store import Store, Example, example_id
 

@@ -20,13 +20,13 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import Field
 
-from understudy.distill.budget import Allowance, Budget, BudgetReached, Spend
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError, Limits, Stopped
-from understudy.distill.pace import Pace
-from understudy.distill.prices import price_per_million
+from understudy.distill.labelling.budget import Allowance, Budget, BudgetReached, Spend
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError, Limits, Stopped
+from understudy.distill.labelling.pace import Pace
+from understudy.distill.labelling.prices import price_per_million
+from understudy.distill.labelling.troubles import trouble_of
 from understudy.distill.runs import is_repeat
-from understudy.distill.troubles import trouble_of
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id
 from understudy.store.statements import UNREPORTED

@@ -19,8 +19,8 @@ from pydantic import PrivateAttr
 
 from benchmarks.teacher_server import Served, serving
 from benchmarks.teacher_task import new_store, task
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError, Limits
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError, Limits
 from understudy.store import Record, Store
 
 ROWS = 8

@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from tests.measure_samples import answering, marks, sheet
 from understudy.chains.task import Task
-from understudy.distill.duplicates import near_duplicates
 from understudy.distill.evaluation.answered import SILENT
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.confidence import confidence_of
@@ -33,6 +32,7 @@ from understudy.distill.evaluation.results import LearningPoint
 from understudy.distill.evaluation.shown import shown_rows
 from understudy.distill.evaluation.slices import slices_of
 from understudy.distill.evaluation.teach_curve import sizes
+from understudy.distill.reviewing.duplicates import near_duplicates
 from understudy.distill.runs import describe_run
 from understudy.store import Example, Record, Store, example_id
 from understudy.store.rows import Score

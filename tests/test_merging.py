@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from understudy.chains import Task
 from understudy.chains.student import StudentError, load_student, read_card
 from understudy.chains.student.weights import merged_model
-from understudy.distill.adopting import adopt
-from understudy.distill.merging import BOUNDS, merge
-from understudy.distill.preflight import TrainingError
-from understudy.distill.pushing import parcel, push
+from understudy.distill.training.adopting import adopt
+from understudy.distill.training.merging import BOUNDS, merge
+from understudy.distill.training.preflight import TrainingError
+from understudy.distill.training.pushing import parcel, push
 from understudy.store import Example, Record, Run, Store, example_id
 
 MOODS = ("Alegria", "Medo", "Neutro", "Emoção")
@@ -203,7 +203,7 @@ def test_its_loss_tells_whether_it_learnt_on_a_quantised_base(
     from peft import LoraConfig, get_peft_model
 
     from understudy.chains.student.weights import load_base
-    from understudy.distill.lesson import prepare
+    from understudy.distill.training.lesson import prepare
 
     lesson = prepare(tiny_task, store, base=str(tiny_base))
     model, _ = load_base(str(tiny_base), quantised=quantised)
@@ -460,7 +460,7 @@ def test_the_commands_say_what_they_did(
 ) -> None:
     import typer
 
-    from understudy.distill.cli_students import COMMANDS
+    from understudy.distill.commands.students import COMMANDS
 
     app = typer.Typer()
     for name, command in COMMANDS.items():

@@ -19,8 +19,8 @@ from langchain_core.messages import AIMessage
 from understudy.chains import answer_chain
 from understudy.chains.replies import completed_reply
 from understudy.chains.teachers import load_teacher
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError, Limits
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError, Limits
 from understudy.examples.news.task import task
 from understudy.store import Example, Record, Run, Store, example_id
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from understudy.distill.parallel import agreed, claimed, leads, processes, share
-from understudy.distill.preflight import TrainingError
-from understudy.distill.recipes import RECIPES, changed
+from understudy.distill.training.parallel import agreed, claimed, leads, processes, share
+from understudy.distill.training.preflight import TrainingError
+from understudy.distill.training.recipes import RECIPES, changed
 from understudy.store import Example, Record, Run, Store, example_id
 
 LAUNCH = Path(__file__).parents[1] / "distill" / "launch"

@@ -21,12 +21,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai import ChatOpenAI
 
 from understudy.chains.task import Task
-from understudy.distill.bounds import PER_MESSAGE, PER_PROMPT, prompt_bound
-from understudy.distill.labelling import label
-from understudy.distill.limits import Limits
-from understudy.distill.plan import Plan, plan
-from understudy.distill.planning import SAMPLE, render, row_bytes, sampled
-from understudy.distill.prices import price_per_million
+from understudy.distill.labelling.bounds import PER_MESSAGE, PER_PROMPT, prompt_bound
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import Limits
+from understudy.distill.labelling.plan import Plan, plan
+from understudy.distill.labelling.planning import SAMPLE, render, row_bytes, sampled
+from understudy.distill.labelling.prices import price_per_million
 from understudy.store import Example, Store, example_id
 
 PRICE = price_per_million("test", input=1, output=4)

@@ -11,8 +11,8 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from understudy.chains import Task
 from understudy.chains.student.weights import load_tokenizer
-from understudy.distill.dataset import tokenised, training_rows
-from understudy.distill.preflight import Preflight, TrainingError, preflight
+from understudy.distill.training.dataset import tokenised, training_rows
+from understudy.distill.training.preflight import Preflight, TrainingError, preflight
 from understudy.store import Example, Record, example_id
 
 MOODS = ("Alegria", "Medo", "Neutro")

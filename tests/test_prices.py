@@ -16,8 +16,8 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_openai import ChatOpenAI
 
 from understudy.chains.offline import NewsTeacher
-from understudy.distill.limits import LabellingError
-from understudy.distill.prices import (
+from understudy.distill.labelling.limits import LabellingError
+from understudy.distill.labelling.prices import (
     Price,
     Rates,
     Usage,

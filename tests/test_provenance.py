@@ -17,7 +17,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from understudy.chains import Task
 from understudy.distill.evaluation.systems import evaluate
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 from understudy.distill.recorded import record_labels
 from understudy.distill.runs import describe_run, start
 from understudy.store import Example, Store, StoreError, example_id, fingerprint

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.distill.hardware import Hardware, Shape, choose, found, memory_needed
-from understudy.distill.preflight import TrainingError
-from understudy.distill.recipes import RECIPES, Recipe, changed, changes_of, recipe_of
-from understudy.distill.sweep import combinations, varied
+from understudy.distill.training.hardware import Hardware, Shape, choose, found, memory_needed
+from understudy.distill.training.preflight import TrainingError
+from understudy.distill.training.recipes import RECIPES, Recipe, changed, changes_of, recipe_of
+from understudy.distill.training.sweep import combinations, varied
 
 SHAPE = Shape(
     parameters=1_236_000_000, layers=16, hidden=2048, intermediate=8192, vocabulary=128_256

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from understudy.chains.task import Task
+from understudy.distill.commands.stories import print_story
 from understudy.distill.importing import Placing, import_examples, import_recordings, import_rows
 from understudy.distill.recorded import record_labels
 from understudy.distill.redaction import without_keys
-from understudy.distill.stories import print_story
 from understudy.store import Example, Store, StoreError, example_id
 from understudy.store.export import export_run
 from understudy.store.story import why

@@ -26,9 +26,9 @@ from pydantic import BaseModel
 
 from understudy.chains.task import Task, Thought
 from understudy.distill.evaluation.systems import teaching_run
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError
-from understudy.distill.prices import Usage, price_per_million
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError
+from understudy.distill.labelling.prices import Usage, price_per_million
 from understudy.distill.runs import describe_run
 from understudy.distill.standin import background
 from understudy.distill.standin.background import Background

@@ -19,7 +19,7 @@ import pydantic
 import pytest
 
 from understudy.chains.task import Task
-from understudy.distill.display import print_table
+from understudy.distill.commands.display import print_table
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.first_screen import EMBEDDED_NOTE
 from understudy.distill.evaluation.results import LabelDifference, Report

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chains.task import TaskError
-from understudy.distill.dataset import lesson_rows
-from understudy.distill.review import serve_review
-from understudy.distill.review_desk import Decision, Desk
-from understudy.distill.review_rows import decided_answer, shown_row
+from understudy.distill.reviewing.desk import Decision, Desk
+from understudy.distill.reviewing.rows import decided_answer, shown_row
+from understudy.distill.reviewing.server import serve_review
+from understudy.distill.training.dataset import lesson_rows
 from understudy.store import Example, Record, Store
 from understudy.store.reviews import reviews
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from understudy.chains.shape import nested
 from understudy.chains.task import Task
-from understudy.distill.review import ReviewServer, serve_review
+from understudy.distill.reviewing.server import ReviewServer, serve_review
 from understudy.store import Example, Record, Run, Store
 from understudy.store.reviews import corrections, reviews
 

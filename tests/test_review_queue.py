@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from understudy.chains import Task
-from understudy.distill.limits import LabellingError
-from understudy.distill.review_queue import review_queue
+from understudy.distill.labelling.limits import LabellingError
+from understudy.distill.reviewing.queue import review_queue
 from understudy.store import Example, Record, Run, Store, example_id
 from understudy.store.flags import set_flags
 from understudy.store.reviews import add_review, undo_review

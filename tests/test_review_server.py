@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from understudy.chains.loading import load_task
-from understudy.distill.cli_review import review_
-from understudy.distill.review import BODY_LIMIT
+from understudy.distill.commands.review import review_
+from understudy.distill.reviewing.server import BODY_LIMIT
 from understudy.store import Example, Record, Store
 from understudy.store.reviews import add_review, reviews
 from understudy.store.rows import Review

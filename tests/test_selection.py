@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chains import Task
-from understudy.distill.dataset import training_rows
-from understudy.distill.faults import TrainingError
-from understudy.distill.selection import Selection, drawn, explained, selected, sureness
+from understudy.distill.training.dataset import training_rows
+from understudy.distill.training.faults import TrainingError
+from understudy.distill.training.selection import Selection, drawn, explained, selected, sureness
 from understudy.store import Example, Record, example_id
 
 MEDO, NEUTRO = {"mood": "Medo", "urgent": True}, {"mood": "Neutro", "urgent": True}

@@ -31,15 +31,15 @@ from pydantic import SecretStr
 
 from understudy.chains import Task, answer_chain
 from understudy.chains.student import ChatStudent, load_student
-from understudy.distill.serve import (
+from understudy.distill.serving.limits import Limits, Refusal, ServeError
+from understudy.distill.serving.requests import ChatRequest, chat_messages, read_request
+from understudy.distill.serving.schema import Rehearsal, check_schema
+from understudy.distill.serving.server import (
     address,
     listen,
     load_served,
     student_server,
 )
-from understudy.distill.serve_limits import Limits, Refusal, ServeError
-from understudy.distill.serve_requests import ChatRequest, chat_messages, read_request
-from understudy.distill.serve_schema import Rehearsal, check_schema
 
 NO_KEY = SecretStr("none")
 KEY = "sk-of-these-tests-0123456789"
@@ -535,7 +535,7 @@ def test_a_compiler_that_has_died_is_started_again(served: Served) -> None:
     compilers = [
         child
         for child in psutil.Process().children()
-        if "understudy.distill.serve_rehearsal" in child.cmdline()
+        if "understudy.distill.serving.rehearsal" in child.cmdline()
     ]
     assert compilers
     for child in compilers:

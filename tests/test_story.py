@@ -14,8 +14,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from understudy.distill.cli_store import COMMANDS, STORE_COMMANDS
-from understudy.distill.stories import visible
+from understudy.distill.commands.store import COMMANDS, STORE_COMMANDS
+from understudy.distill.commands.stories import visible
 from understudy.store import Record, Store, StoreError
 from understudy.store.overview import overview
 from understudy.store.story import find_records, why

@@ -21,7 +21,7 @@ from understudy.chains.strategies import STRATEGIES
 from understudy.chains.task import TARGETS
 from understudy.distill.bases import BASES
 from understudy.distill.cli import app, main
-from understudy.distill.recipes import RECIPES
+from understudy.distill.training.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("curso.md", "students.md")
@@ -128,7 +128,9 @@ def test_a_table_that_has_drifted_is_found():
 
 def test_every_student_that_the_page_recommends_is_in_its_tables():
     named = set(re.findall(r"`([\w.-]+/[\w.-]+)`", text_of("students.md")))
-    files = {name for name in named if (ROOT / name).exists() or name == "distill/hardware.py"}
+    files = {
+        name for name in named if (ROOT / name).exists()
+    }
     assert named - files == {base.name for base in BASES}
 
 

@@ -37,12 +37,12 @@ from tests.swap_samples import (
 )
 from understudy.chains import StudentError, Task, TaskError
 from understudy.distill import swap
-from understudy.distill.dataset import lesson_pairs
 from understudy.distill.evaluation.systems import teaching_run
-from understudy.distill.labelling import label
+from understudy.distill.labelling.label import label
 from understudy.distill.standin.runnable import StandIn
 from understudy.distill.standin.student import FAILURES_IN_A_ROW, SwapError
 from understudy.distill.standin.writing import APP
+from understudy.distill.training.dataset import lesson_pairs
 from understudy.store import Store
 from understudy.store.rows import StandIn as Row
 from understudy.store.stand_ins import iter_calls, save_stand_in, stand_in

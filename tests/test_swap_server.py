@@ -16,8 +16,8 @@ from tests.swap_samples import calibrate
 from understudy.chains import ChatStudent, Task
 from understudy.chains.offline import RuleTeacher
 from understudy.distill import swap
-from understudy.distill.serve import address, listen, student_server
-from understudy.distill.serve_limits import Limits
+from understudy.distill.serving.limits import Limits
+from understudy.distill.serving.server import address, listen, student_server
 from understudy.store import Store
 from understudy.store.stand_ins import iter_calls
 

@@ -18,9 +18,9 @@ from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.prompted import Prompting, load_system, system_names
 from understudy.distill.evaluation.rationales import RATIONALE_OF
 from understudy.distill.evaluation.systems import evaluate
-from understudy.distill.labelling import label
-from understudy.distill.limits import LabellingError, Limits, Stopped
-from understudy.distill.prices import price_per_million
+from understudy.distill.labelling.label import label
+from understudy.distill.labelling.limits import LabellingError, Limits, Stopped
+from understudy.distill.labelling.prices import price_per_million
 from understudy.distill.recorded import record_labels
 from understudy.examples.news.task import task as news
 from understudy.store import Example, Store, example_id
@@ -314,7 +314,7 @@ def test_a_student_is_taught_with_fewer_labels_by_its_own_recipe(
     tiny_task, tiny_base, tmp_path, monkeypatch
 ):
     from understudy.chains.student.card import read_card
-    from understudy.distill.training import train
+    from understudy.distill.training.train import train
 
     monkeypatch.chdir(tmp_path)
     with tiny_store(tiny_task, train=32, test=4) as store:

@@ -16,8 +16,8 @@ from understudy.chains.student.card import read_card, write_card
 from understudy.chains.student.rendering import EXPLAIN, PREDICT, prompt_ids, settled
 from understudy.chains.student.weights import load_tokenizer
 from understudy.chains.task import TARGETS
-from understudy.distill.dataset import rows_sha256, sequences, tokenised, training_rows
-from understudy.distill.selection import Selection
+from understudy.distill.training.dataset import rows_sha256, sequences, tokenised, training_rows
+from understudy.distill.training.selection import Selection
 from understudy.store import Example, Record, example_id
 
 

@@ -23,8 +23,8 @@ from understudy.chains.teachers import (
     output_cap,
     retries_of_its_own,
 )
+from understudy.distill.labelling.transport import own_clients
 from understudy.distill.redaction import one_line
-from understudy.distill.transport import own_clients
 
 
 def openai(**options: Any) -> ChatOpenAI:

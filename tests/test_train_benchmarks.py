@@ -139,9 +139,9 @@ def test_logits_only_where_the_loss_looks_change_no_loss_and_no_gradient(
     import torch
 
     from understudy.chains.student.weights import load_base
-    from understudy.distill.hardware import choose, found, shape_of
-    from understudy.distill.qlora import build_trainer
-    from understudy.distill.recipes import RECIPES
+    from understudy.distill.training.hardware import choose, found, shape_of
+    from understudy.distill.training.qlora import build_trainer
+    from understudy.distill.training.recipes import RECIPES
 
     rows: list[dict[str, Any]] = [
         {"input_ids": [5, 6, 7, 8, 9, 2], "completion_mask": [0, 0, 0, 1, 1, 1]},

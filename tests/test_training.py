@@ -16,10 +16,10 @@ import pytest
 
 from understudy.chains import Task
 from understudy.chains.student.card import read_card
-from understudy.distill.hardware import parameter_count
-from understudy.distill.recipes import recipe_of
-from understudy.distill.run_folder import failures_told
-from understudy.distill.training import TrainingError, prepare, train
+from understudy.distill.training.hardware import parameter_count
+from understudy.distill.training.recipes import recipe_of
+from understudy.distill.training.run_folder import failures_told
+from understudy.distill.training.train import TrainingError, prepare, train
 from understudy.store import Store
 
 SAMPLES = runpy.run_path(str(Path(__file__).with_name("training_samples.py")))

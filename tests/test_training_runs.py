@@ -21,15 +21,15 @@ from understudy.chains import Task
 from understudy.chains.student.card import StudentError, read_card
 from understudy.chains.student.chat import ChatStudent
 from understudy.distill.evaluation.results import Curves
-from understudy.distill.recipes import RECIPES
 from understudy.distill.reporting.curves import drawn, thinned
 from understudy.distill.reporting.pages import render_html, render_markdown
-from understudy.distill.run_folder import failures_told, read_lines, rewind
-from understudy.distill.sweep import sweep
-from understudy.distill.training import TrainingError, train
-from understudy.distill.training_curves import trained_curves
-from understudy.distill.training_plan import training_plan
-from understudy.distill.watching import better, patience_ended
+from understudy.distill.training.curves import trained_curves
+from understudy.distill.training.plan import training_plan
+from understudy.distill.training.recipes import RECIPES
+from understudy.distill.training.run_folder import failures_told, read_lines, rewind
+from understudy.distill.training.sweep import sweep
+from understudy.distill.training.train import TrainingError, train
+from understudy.distill.training.watching import better, patience_ended
 from understudy.store import Store
 from understudy.store.provenance import trainings
 
@@ -538,8 +538,8 @@ SHORT_OF_MEMORY = textwrap.dedent(
     from understudy.distill.fitting import steps_or_advice
     from understudy.distill.hardware import Choice
     from understudy.distill.preflight import TrainingError
-    from understudy.distill.qlora import build_trainer, load_for_training, quiet
-    from understudy.distill.recipes import RECIPES
+    from understudy.distill.training.qlora import build_trainer, load_for_training, quiet
+    from understudy.distill.training.recipes import RECIPES
     import dataclasses
     from pathlib import Path
 

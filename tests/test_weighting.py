@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from understudy.chains.student.weights import load_base
-from understudy.distill.dataset import tokenised, training_rows
-from understudy.distill.weighting import weighted
+from understudy.distill.training.dataset import tokenised, training_rows
+from understudy.distill.training.weighting import weighted
 from understudy.store import Example, Record, example_id
 
 REASONS = ("curta", "uma razão bem mais longa do que ela", "média assim", "x")

@@ -136,7 +136,7 @@ def test_an_app_with_folders_of_the_same_names_keeps_its_own(app: Path, site: Pa
     code = (
         "import chains, distill, examples, store\n"
         "import understudy.chains, understudy.distill, understudy.examples, understudy.store\n"
-        "from understudy.distill import limits\n"
+        "from understudy.distill.labelling import limits\n"
         "print(chains.OWNER, distill.OWNER, examples.OWNER, store.OWNER, sep='\\n')\n"
         "print(understudy.chains.__file__, understudy.store.__file__, limits.__file__, sep='\\n')"
     )
@@ -144,7 +144,7 @@ def test_an_app_with_folders_of_the_same_names_keeps_its_own(app: Path, site: Pa
         *(f"app {room}" for room in ROOMS),
         str(site / "understudy" / "chains" / "__init__.py"),
         str(site / "understudy" / "store" / "__init__.py"),
-        str(site / "understudy" / "distill" / "limits.py"),
+        str(site / "understudy" / "distill" / "labelling" / "limits.py"),
     ]
 
 

@@ -14,9 +14,9 @@ from langchain_core.messages import AIMessage
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
-from understudy.distill.transport import own_clients
-from understudy.distill.troubles import trouble_of
-from understudy.distill.wire import lean
+from understudy.distill.labelling.transport import own_clients
+from understudy.distill.labelling.troubles import trouble_of
+from understudy.distill.labelling.wire import lean
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = {

@@ -18,12 +18,12 @@ from ...chains.replies import json_in
 from ...chains.task import Task, TaskError, Thought
 from ...store.rows import Run, example_id
 from ...store.store import Store
-from ..alone import alone
-from ..budget import Spend
-from ..labelling import SCHEMA_RETRIES, answer_within, check_budget, spent_so_far
-from ..limits import LabellingError, Limits, Stopped
+from ..labelling.alone import alone
+from ..labelling.budget import Spend
+from ..labelling.label import SCHEMA_RETRIES, answer_within, check_budget, spent_so_far
+from ..labelling.limits import LabellingError, Limits, Stopped
+from ..labelling.prices import Price
 from ..loop import Chain, Progress, Rows, run_chain, run_coroutine
-from ..prices import Price
 from ..runs import start
 from ..terms import note_terms
 from .costs import PEAK

@@ -9,7 +9,7 @@ from ...chains.task import Task
 from ...store.rows import Run, Score
 from ...store.store import Store
 from ..runs import now
-from ..training_curves import trained_curves
+from ..training.curves import trained_curves
 from . import costs, first_screen, told, verdicts
 from .answered import Answering
 from .ceiling import self_agreement

@@ -14,13 +14,13 @@ from ...chains.teachers import model_name, output_cap
 from ...store.rows import Run
 from ...store.store import Store
 from ...store.totals import run_totals
-from ..display import dollars
-from ..estimate import Amount, Work
-from ..labelling import check_budget
-from ..limits import Limits
+from ..commands.display import dollars
+from ..labelling.estimate import Amount, Work
+from ..labelling.label import check_budget
+from ..labelling.limits import Limits
+from ..labelling.planning import render_by, sampled, slots
+from ..labelling.prices import Price
 from ..loop import Chain
-from ..planning import render_by, sampled, slots
-from ..prices import Price
 from .asked import Asker
 from .notebook import notebook_run
 from .prompted import Prompting, System, ask_base, ask_system, ask_teacher, system_names

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ...store.rows import Score
-from ..limits import LabellingError
+from ..labelling.limits import LabellingError
 from .results import Comparison, Measured, Report, SystemResult
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from ...chains.task import Task
 from ...store.rows import Example
 from ...store.store import Store
-from ..duplicates import SIMILAR, plain, shingles
+from ..reviewing.duplicates import SIMILAR, plain, shingles
 from .results import Leak, Leakage
 
 TRAINING = ("train", "validation", "calibration")

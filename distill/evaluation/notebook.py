@@ -20,8 +20,8 @@ from ...chains.student.rendering import prefix_of, prompt_text
 from ...chains.student.weights import weights_sha256
 from ...chains.task import Task, Thought
 from ...store.rows import Run
-from ..merging import merge
 from ..runs import NOTEBOOK, describe_run
+from ..training.merging import merge
 
 _LONGEST = 512  # tokens of an answer that nothing ends
 

@@ -25,13 +25,13 @@ from ...chains.task import Target, Task, TaskError
 from ...chains.teachers import load_teacher, model_name
 from ...store.rows import Run
 from ...store.store import Store
-from ..dataset import lesson_pairs
-from ..limits import LabellingError
+from ..labelling.limits import LabellingError
+from ..labelling.prices import Price, find_price
+from ..labelling.teaching import NAMES
 from ..loop import Chain
-from ..prices import Price, find_price
 from ..runs import describe_run, teacher_run
-from ..selection import drawn
-from ..teaching import NAMES
+from ..training.dataset import lesson_pairs
+from ..training.selection import drawn
 from .asked import Asker, as_thoughts
 from .costs import AT_ONCE
 

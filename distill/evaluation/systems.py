@@ -13,10 +13,10 @@ from ...chains.student.card import read_card
 from ...chains.task import Target, Task
 from ...store.rows import Run, fingerprint
 from ...store.store import Store
-from ..dataset import lesson_pairs
-from ..limits import LabellingError, Limits
+from ..labelling.limits import LabellingError, Limits
 from ..loop import Chain, Rows
 from ..runs import describe_run, is_repeat
+from ..training.dataset import lesson_pairs
 from .asked import Asker, ProgressOf, from_rationale, with_peak_memory
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...store.rows import Run, fingerprint
 from ..runs import describe_run
-from ..selection import drawn
+from ..training.selection import drawn
 from .asked import Asker
 from .baselines import REGULARISATION, Pairs, tfidf_chain
 from .costs import AT_ONCE
@@ -98,9 +98,9 @@ def _teach_student(asker: Asker, whole: Path, folder: Path) -> None:
 
 def _trained(asker: Asker, card: StudentCard, size: int, folder: Path) -> Path:
     """The run folder of a student like this one that learnt `size` of its rows."""
-    from ..recipes import RECIPES
-    from ..selection import Selection
-    from ..training import train
+    from ..training.recipes import RECIPES
+    from ..training.selection import Selection
+    from ..training.train import train
 
     facts = card.training
     changes = {name: facts[name] for name in RECIPE if facts.get(name) is not None}

@@ -10,9 +10,9 @@ from ...chains.student.weights import student_folder
 from ...chains.task import Task
 from ...chains.teachers import load_teacher
 from ..defaults import finished_students
-from ..limits import LabellingError
-from ..prices import find_price
-from ..teaching import read_shots, read_tools
+from ..labelling.limits import LabellingError
+from ..labelling.prices import find_price
+from ..labelling.teaching import read_shots, read_tools
 from .prompted import REASONED, Prompting, load_system
 
 

@@ -13,7 +13,7 @@ from ...store.rows import Calibration, Run
 from ...store.stand_ins import calibrations, save_calibration
 from ...store.store import Store
 from ..evaluation.systems import teaching_run
-from ..limits import LabellingError
+from ..labelling.limits import LabellingError
 from ..loop import Progress
 from ..runs import now
 from .applying import confidence_score

@@ -11,9 +11,9 @@ from ...store.provenance import taught_examples
 from ...store.rows import Example, Run
 from ...store.stand_ins import iter_calls, stand_ins
 from ...store.store import Store
-from ..duplicates import plain
 from ..evaluation.marking import part_scores
-from ..limits import LabellingError
+from ..labelling.limits import LabellingError
+from ..reviewing.duplicates import plain
 
 TAUGHT, FITTED, BOUND = "train", "validation", "calibration"
 

@@ -11,7 +11,7 @@ from ...store.connection import StoreError
 from ...store.rows import Calibration, Call, StandIn
 from ...store.stand_ins import calibrations, iter_calls, save_stand_in, stand_in, stand_ins
 from ...store.store import Store
-from ..limits import LabellingError
+from ..labelling.limits import LabellingError
 from ..runs import now
 from .drift import Alarm, Drift
 from .reference import summary, undivided

@@ -37,7 +37,7 @@ def report(
     LabellingError, StoreError.
     """
     from ..evaluation.comparing import compare  # a Report renders without LangChain and a store
-    from ..limits import LabellingError
+    from ..labelling.limits import LabellingError
 
     result = compare(
         task,

@@ -16,8 +16,8 @@ from langchain_core.runnables import Runnable
 
 from ...chains.from_chain import AppChain, app_chain
 from ...chains.task import Task, TaskError, Thought
-from ..ledger import CallLedger
-from ..prices import Usage, usage_of
+from ..labelling.ledger import CallLedger
+from ..labelling.prices import Usage, usage_of
 from .recorder import Recorder, Seen
 
 MOST_OPEN = 10_000  # runs that began and did not end: a stream that nobody reads to its end

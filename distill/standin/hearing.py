@@ -11,8 +11,8 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from ..ledger import CallLedger, reply_text
-from ..prices import Usage, usage_of
+from ..labelling.ledger import CallLedger, reply_text
+from ..labelling.prices import Usage, usage_of
 from ..redaction import storable
 
 

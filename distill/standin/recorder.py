@@ -19,7 +19,7 @@ from langchain_core.language_models import BaseChatModel
 
 from ...chains.task import Task
 from ...store.rows import Run
-from ..prices import Price
+from ..labelling.prices import Price
 from ..redaction import key_redactor, one_line
 from .background import Background
 from .redactors import Redactor, without_personal

@@ -14,8 +14,8 @@ from ...chains.task import Task, Thought, value_at
 from ...store.columns import LONGEST_INPUT
 from ...store.rows import AnsweredBy, Run, example_id
 from ..evaluation.marking import part_scores
+from ..labelling.prices import Price, Usage
 from ..loop import thought_fields
-from ..prices import Price, Usage
 from ..redaction import line_of, one_line, storable
 from .redactors import Redactor, redacted
 

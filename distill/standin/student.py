@@ -19,8 +19,8 @@ from ...chains.replies import json_in
 from ...chains.task import Task, TaskError, Thought
 from ...chains.teachers import load_teacher, model_name
 from ...store.rows import Run
-from ..limits import LabellingError
-from ..prices import Usage
+from ..labelling.limits import LabellingError
+from ..labelling.prices import Usage
 from ..runs import describe_run
 from .hearing import Hearing, listening
 

@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 from ...chains.from_chain import AUTO, app_chain
 from ...chains.task import Task
 from ...store.rows import Mode
-from ..prices import Price, find_price
+from ..labelling.prices import Price, find_price
 from .desk import Desk
 from .modes import Modes
 from .recorder import BOUND, Recorder

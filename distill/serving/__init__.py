@@ -1,0 +1,1 @@
+"""Students behind an OpenAI-compatible address."""
