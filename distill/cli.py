@@ -36,11 +36,11 @@ from .commands.options import (
     lacking,
     remark,
     say,
-    speak,
     stoppable,
     tell,
 )
 from .defaults import EXTRAS
+from .manners import speak
 from .progress import row_bars, step_bars
 
 STATUSES = (

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .commands.display import dollars
-from .commands.options import is_quiet
+from .amounts import dollars
+from .manners import is_quiet
 
 if TYPE_CHECKING:
     from ..store.rows import Record

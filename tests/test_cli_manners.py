@@ -16,7 +16,8 @@ import pytest
 
 from understudy.distill import progress
 from understudy.distill.cli import STATUSES, app, main
-from understudy.distill.commands.options import COME_BACK, is_quiet, remark, say, speak
+from understudy.distill.commands.options import COME_BACK, remark, say
+from understudy.distill.manners import is_quiet, speak
 from understudy.store import Store
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.distill.commands.display import dollars, print_failures
+from understudy.distill.amounts import dollars
+from understudy.distill.commands.display import print_failures
 from understudy.distill.labelling.failures import KINDS, advice, failures, kind_of
 from understudy.distill.progress import duration, row_bars, step_bars
 from understudy.store import Record

@@ -128,9 +128,7 @@ def test_a_table_that_has_drifted_is_found():
 
 def test_every_student_that_the_page_recommends_is_in_its_tables():
     named = set(re.findall(r"`([\w.-]+/[\w.-]+)`", text_of("students.md")))
-    files = {
-        name for name in named if (ROOT / name).exists()
-    }
+    files = {name for name in named if (ROOT / name).exists()}
     assert named - files == {base.name for base in BASES}
 
 

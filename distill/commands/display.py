@@ -1,15 +1,15 @@
-"""What the command line shows: tables of figures and failures, a labelled row, a sum of money."""
+"""What the command line shows: tables of figures and failures, a labelled row, a lesson."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ..amounts import dollars, tokens
+
 if TYPE_CHECKING:
     from ...store.rows import Example, Record
-    from ...store.totals import RunTotals
     from ..evaluation.results import Correctness, Report
     from ..labelling.failures import Failure
     from ..training.lesson import Lesson
@@ -78,22 +78,6 @@ def row_lines(example: Example, record: Record) -> Iterator[str]:
     seconds = f"{record.seconds:.1f} s"
     calls = f"{record.attempts} call{'s' if record.attempts != 1 else ''}"
     yield "  " + ", ".join(filter(None, (calls, tokens(record), cost, seconds)))
-
-
-def tokens(of: RunTotals | Record) -> str:
-    """The tokens in words; empty where the model does not say."""
-    if of.input_tokens is None:
-        return ""
-    cached = f" ({of.cached_tokens:,} cached)" if of.cached_tokens else ""
-    thought = f" ({of.reasoning_tokens:,} reasoning)" if of.reasoning_tokens else ""
-    return f"{of.input_tokens:,} tokens in{cached}, {of.output_tokens or 0:,} out{thought}"
-
-
-def dollars(cost: float) -> str:
-    """A sum of money, small ones to two digits: $12.40, $0.0012."""
-    if 0 < cost < 0.1:
-        return f"${cost:.{1 - math.floor(math.log10(cost))}f}"
-    return f"${cost:,.2f}"
 
 
 def _short(text: str, longest: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..manners import is_quiet
 from .options import (
     DEFAULT_STORE,
     SAMPLE_TASK,
@@ -21,7 +22,6 @@ from .options import (
     TaskOption,
     check_format,
     fail,
-    is_quiet,
     open_store,
     tell,
 )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from ..manners import MANNER
+
 if TYPE_CHECKING:
     from ...store.store import Store
 
@@ -32,22 +34,9 @@ BackupOption = Annotated[
 ]
 BackupMinutesOption = Annotated[float, typer.Option(min=0.05, help="minutes between two copies")]
 
-# How this process speaks, set from the command line before a command runs.
-_manner = {"quiet": False, "json": False}
-
-
-def speak(*, quiet: bool) -> None:
-    """Begin a command: `quiet` leaves results and errors alone."""
-    _manner.update(quiet=quiet, json=False)
-
-
-def is_quiet() -> bool:
-    """Whether nobody wants to see progress and remarks."""
-    return _manner["quiet"]
-
 
 def _as_json(value: bool) -> bool:
-    _manner["json"] = value
+    MANNER["json"] = value
     return value
 
 
@@ -133,13 +122,13 @@ def check_format(name: str | None, known: tuple[str, ...]) -> None:
 
 def say(line: str) -> None:
     """Print a line of the result; on standard error where the result is JSON."""
-    if not (_manner["json"] and _manner["quiet"]):
-        typer.echo(line, err=_manner["json"])
+    if not (MANNER["json"] and MANNER["quiet"]):
+        typer.echo(line, err=MANNER["json"])
 
 
 def remark(line: str) -> None:
     """Print a line that is no result: nobody sees it under --quiet."""
-    if not _manner["quiet"]:
+    if not MANNER["quiet"]:
         say(line)
 
 

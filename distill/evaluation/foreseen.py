@@ -14,7 +14,7 @@ from ...chains.teachers import model_name, output_cap
 from ...store.rows import Run
 from ...store.store import Store
 from ...store.totals import run_totals
-from ..commands.display import dollars
+from ..amounts import dollars
 from ..labelling.estimate import Amount, Work
 from ..labelling.label import check_budget
 from ..labelling.limits import Limits

@@ -11,7 +11,7 @@ from typing import Any
 from ...store.rows import Record, Score
 from ...store.store import Store
 from ...store.totals import RunTotals, run_totals, spent_by, unpriced
-from ..commands.display import dollars, tokens
+from ..amounts import dollars, tokens
 from .failures import Failure, failures
 
 
