@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understudy.chains.student import weights
 from understudy.distill.training.hardware import Hardware, Shape, choose, found, memory_needed
 from understudy.distill.training.preflight import TrainingError
 from understudy.distill.training.recipes import RECIPES, Recipe, changed, changes_of, recipe_of
@@ -222,3 +224,23 @@ def test_rows_at_once_always_divide_the_rows_of_a_step(name, batch_size, at_once
             recipe.validated()
     else:
         assert recipe.validated().accumulate * recipe.at_once == batch_size
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_students_are_trained_and_answer_on_cuda_else_mps_else_the_cpu(
+    monkeypatch, cuda, mps, device
+):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **asked: False)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=1)
+    )
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert found.__wrapped__().device == device
+    assert weights.device().partition(":")[0] == device

@@ -262,11 +262,17 @@ def _dtype(name: str | None = None) -> Any:
 
 
 def _ready(model: Any) -> Any:
+    model = model.to(device=device(), dtype=_dtype()).eval()
+    return model.requires_grad_(False)
+
+
+def device() -> str:
+    """Where a student answers: the first CUDA GPU, else Apple's, else the CPU."""
     import torch
 
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    model = model.to(device=device, dtype=_dtype()).eval()
-    return model.requires_grad_(False)
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _is_path(base: str) -> bool:
