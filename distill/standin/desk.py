@@ -27,6 +27,14 @@ from .student import Answered, Asked, Student
 logger = logging.getLogger(__name__)
 ASIDE = 256  # calls that may wait for a student in the shadow, or for a teacher that checks
 AT_EXIT = 2.0  # seconds for them when the interpreter ends; what is left is recorded without
+_COUNTED = (
+    "calls",
+    "answered_by_student",
+    "escalated",
+    "student_failed",
+    "uncompared",
+    "broken_off",
+)
 _SALT = "checked"  # so that the rows that are checked are not those that are sampled
 _ALONE: RunnableConfig = {"callbacks": [], "run_name": "understudy"}
 
@@ -75,11 +83,10 @@ class Desk:
         with self._lock:
             tally = dict(self._tally)
         recorded = self.recorder.counts
-        names = ("calls", "answered_by_student", "escalated", "student_failed", "broken_off")
         return {
-            **{name: tally.get(name, 0) for name in names},
+            **{name: tally.get(name, 0) for name in _COUNTED},
             "recorded": recorded.written,
-            "shed": recorded.shed + tally.get("shed", 0),
+            "shed": recorded.shed,
             "failed": recorded.lost + tally.get("failed", 0),
         }
 
@@ -100,26 +107,31 @@ class Desk:
 
     def taught(self, asked: Any, seen: Seen, *, shadow: bool) -> None:
         """The teacher has answered, or failed; in the shadow the student is asked too."""
-        asks = shadow and self.student is not None and not self.student.rests
-        if asks and self.recorder.takes(seen.inputs):  # else the student's answer would be dropped
-            if self._shadows.put(Shown(_kept(asked), seen)):
-                return
-            self.count("shed")
-        self.recorder.record(seen)
+        if not shadow or self.student is None or not self.recorder.takes(seen.inputs):
+            self.recorder.record(seen)  # where it is not taken, the student's answer would be lost
+        elif self.student.rests or not self._shadows.put(Shown(_kept(asked), seen)):
+            self._alone(seen)
 
     def stood_in(self, asked: Any, seen: Seen) -> None:
         """The student has answered alone; of some the teacher is asked to check."""
         self.count("answered_by_student")
         checked = self.check and chosen({**seen.inputs, "": _SALT}, self.check)
-        if checked and self.recorder.takes(seen.inputs):
-            if self._checks.put(Shown(_kept(asked), seen)):
-                return
-            self.count("shed")
+        if not checked or not self.recorder.takes(seen.inputs):
+            self.recorder.record(seen)
+        elif not self._checks.put(Shown(_kept(asked), seen)):
+            self._alone(seen)
+
+    def _alone(self, seen: Seen) -> None:
+        """Keep a call of which somebody else was to be asked, and was not."""
+        self.count("uncompared")
         self.recorder.record(seen)
 
     def fail(self, what: str, error: BaseException | None, count: str = "failed") -> None:
         """Something went wrong that the app need not know of."""
         self.count(count)
+        self._tell(what, error)
+
+    def _tell(self, what: str, error: BaseException | None) -> None:
         line = f"{what}: {one_line(error) if error else 'no answer'}"
         if line[:80] not in self._told and len(self._told) < ASIDE:
             self._told.add(line[:80])
@@ -135,9 +147,11 @@ class Desk:
     def close(self, timeout: float = 5.0) -> bool:
         """Ask nobody any more and keep what waits; False where time ran out.
 
-        Whoever is asked right now is waited for half the time; then the call is kept without.
+        Whoever is asked right now is waited for half the time; then the call is kept without, and
+        counted as uncompared; one line of the log says how many.
         """
         self._ending = True
+        before = self.counts["uncompared"]
         end = time.monotonic() + timeout / 2
         queues = (self._shadows, self._checks)
         in_time = [queue.close(max(0.0, end - time.monotonic())) for queue in queues]
@@ -145,7 +159,15 @@ class Desk:
             left = [one for shown in self._asking.values() for one in shown]
             self._asking.clear()
         for one in [*left, *(one for queue in queues for one in queue.give_up())]:
-            self.recorder.record(one.seen)
+            self._alone(one.seen)
+        if left_out := self.counts["uncompared"] - before:
+            logger.warning(
+                "%s: %d calls are kept without a comparison, for nobody waited for the student's "
+                "answer (is it still being loaded?) or the chain's; wait with chain.flush(120) "
+                "before the end",
+                self.recorder.name,
+                left_out,
+            )
         return self.recorder.close(timeout) and all(in_time)
 
     def _shadow(self, shown: list[Shown]) -> None:
@@ -158,7 +180,10 @@ class Desk:
         if not self._still(shown):
             return
         for one, answered in zip(shown, answers, strict=True):
-            self.recorder.record(self.with_student(one.seen, answered))
+            if answered is None or _at_the_end(answered.error):
+                self._alone(one.seen)
+            else:
+                self.recorder.record(self.with_student(one.seen, answered))
 
     def _students(self, student: Student, rows: list[Asked]) -> Sequence[Answered | None]:
         """What it answers: one row after the other, and several at once where it falls behind, for
@@ -182,7 +207,7 @@ class Desk:
             return
         for one, output, hearing in zip(shown, outputs, hearings, strict=True):
             if output is None:
-                self.recorder.record(one.seen)
+                self._alone(one.seen)
                 continue
             thought, error = self.read(output)
             facts = {**heard(hearing), "thought": thought, "error": error}
@@ -198,7 +223,7 @@ class Desk:
         try:
             return list(self.bound.batch(asked, configs, return_exceptions=True))
         except Exception as error:  # noqa: BLE001 - the calls are kept, unchecked
-            self.fail("the student's answers are not checked", error, "unchecked")
+            self._tell("the student's answers are not checked", error)
             return [None] * len(asked)
 
     def _still(self, shown: list[Shown]) -> bool:
@@ -206,9 +231,9 @@ class Desk:
         with self._lock:
             return self._asking.pop(id(shown), None) is not None
 
-    def with_student(self, seen: Seen, answered: Answered | None) -> Seen:
+    def with_student(self, seen: Seen, answered: Answered) -> Seen:
         """The call with what the student said of it."""
-        if answered is None or _at_the_end(answered.error):
+        if _at_the_end(answered.error):
             return seen
         if answered.error is not None:
             self.fail("the student failed", answered.error, "student_failed")

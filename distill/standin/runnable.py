@@ -47,16 +47,19 @@ class StandIn(Runnable[Any, Any]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """calls, answered_by_student, escalated, student_failed, broken_off (rows of a batch that
-        raised, of which only the failed ones are recorded), recorded, shed, failed."""
+        """calls, answered_by_student, escalated, student_failed, uncompared (in the shadow or to be
+        checked, and recorded with one answer alone: the other was not waited for, or too many
+        waited), broken_off (rows of a batch that raised, of which only the failed ones are
+        recorded), recorded, shed (not recorded: too many waited), failed."""
         return self.desk.counts
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until all calls so far are recorded; False where time ran out."""
+        """Wait until all calls so far are recorded, in the shadow with the student's answer; False
+        where time ran out."""
         return self.desk.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what waits and let go of the store; calls go on, unrecorded."""
+        """Write what waits, compared or not, and let go of the store; calls go on, unrecorded."""
         closed = self.desk.close(timeout)
         self.modes.close()
         return closed
