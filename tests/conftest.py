@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import sys
 
 os.environ.update(  # before anything imports langsmith, huggingface_hub or tokenizers
     LANGSMITH_TRACING_V2="false",
@@ -24,6 +25,18 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel, Field
 
 from understudy.chains.task import Task
+
+NEEDS = {
+    "needs_posix": (os.name == "posix", "signals, modes or open files as POSIX has them"),
+    "needs_fork": (
+        hasattr(os, "fork") and sys.platform != "darwin",
+        "a fork that the system's own libraries survive",
+    ),
+    "needs_plain_user": (
+        hasattr(os, "geteuid") and os.geteuid() != 0,
+        "files that are closed to this user: not on Windows, not for root",
+    ),
+}
 
 settings.register_profile("steady", deadline=None, max_examples=50)  # machines are shared
 settings.load_profile("steady")
@@ -67,6 +80,19 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}</s>\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marks of tests that not every system can run."""
+    for name, (_, what) in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: needs {what}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skipped where the system has not what the test is marked with."""
+    for name, (there, what) in NEEDS.items():
+        if item.get_closest_marker(name) and not there:
+            pytest.skip(f"needs {what}")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

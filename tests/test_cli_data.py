@@ -95,7 +95,10 @@ def test_a_preview_shows_the_rows_as_they_would_be_imported_and_writes_nothing(r
 )
 def test_a_dash_is_standard_input_in_the_format_that_it_looks_like(run, content, options):
     status, out = run("import", "-", "--split", "train", *options, stdin=content)
-    assert (status, out) == (0, "-: 1 new examples, 0 already known\n")
+    assert (status, out) == (
+        0,
+        "-: 1 new examples, 0 already known\ntask moods by split: 1 train\n",
+    )
     assert stored() == [("a", "train", {"mood": "good"})]
 
 
@@ -150,16 +153,18 @@ def test_recordings_are_exported_in_every_format_and_come_back(run):
     ]
     Path("chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
     status, out = run("import", "chats.jsonl", "--format", "openai", "--model", "gpt")
+    by_split = "by split: 1 validation, 1 calibration, 1 test\n"
     assert (status, out) == (
         0,
-        "teacher gpt: 3 recorded rows in understudy.db, 1 without answer\n",
+        f"teacher gpt: 3 recorded rows in understudy.db, 1 without answer\n{by_split}",
     )
     for form in ("csv", "jsonl", "parquet", "datasets"):
         out_path = f"out.{form}" if form != "datasets" else "out"
         status, out = run("export", out_path, "--run", "teacher", "--format", form)
         assert (status, out) == (0, f"{out_path}: 3 rows of teacher (gpt)\n")
         status, out = run("import-labels", out_path, "--model", "gpt", "--store", f"{form}.db")
-        assert out == f"teacher gpt: 3 recorded rows in {form}.db, 1 without answer\n"
+        said = f"teacher gpt: 3 recorded rows in {form}.db, 1 without answer\n"
+        assert out == said + by_split
         with Store("understudy.db") as first, Store(f"{form}.db") as second:
             (run_id,) = (found.id for found in first.runs())
             assert [(e, r.answer, r.reasoning, r.raw, r.error) for e, r in first.pairs(run_id)] == [
@@ -175,6 +180,28 @@ def test_recordings_are_exported_in_every_format_and_come_back(run):
         )
     status, out = run("import", "out.openai", "--format", "openai", "--store", "again.db")
     assert "2 recorded rows in again.db, 0 without answer" in out
+
+
+def test_import_says_into_which_splits_rows_went_beside_those_that_were_there(run):
+    Path("old.csv").write_text("text,part\na,wild\nb,test\nc,train\n")
+    Path("new.csv").write_text("text,part\nc,test\nd,train\ne,train\nf,\x1b[31mred\n")
+    status, out = run("import", "old.csv", "--split-column", "part")
+    assert (status, out.splitlines()[1]) == (0, "task moods by split: 1 train, 1 test, 1 wild")
+    status, out = run("import", "new.csv", "--split-column", "part")
+    assert out.splitlines() == [
+        "new.csv: 3 new examples, 1 already known",
+        "task moods by split: 3 train, 1 test, 1 wild, 1 \\x1b[31mred",
+    ]
+    told = json.loads(run("import", "new.csv", "--split-column", "part", "--json")[1])
+    assert (told["new"], told["known"]) == (0, 4)
+    assert told["splits"] == {"wild": 1, "test": 1, "train": 3, "\x1b[31mred": 1}
+
+
+def test_a_column_of_many_splits_is_told_in_one_short_line(run):
+    Path("data.csv").write_text("text,part\n" + "".join(f"t{n},s{n}\n" for n in range(20)))
+    _, out = run("import", "data.csv", "--split-column", "part")
+    named = ", ".join(f"1 s{n}" for n in range(8))
+    assert f"task moods by split: {named}, 12 in 12 more\n" in out
 
 
 def test_a_preview_of_a_providers_file_shows_its_answers(run):
@@ -206,6 +233,7 @@ def test_a_refused_import_leaves_no_new_store_and_an_old_one_as_it_was(run):
         assert stored() == [("a", "train", None)]
 
 
+@pytest.mark.needs_posix
 @pytest.mark.parametrize("command", [("import",), ("import-labels", "--model", "m")])
 def test_ctrl_c_during_an_import_is_one_line(run, command):
     os.mkfifo("slow.jsonl")  # opening it waits for the import

@@ -149,6 +149,13 @@ def asking(server: Teacher, *more: object, model: str = "fake") -> list[object]:
     return ["--teacher", f"openai:{model}", "--base-url", server.url, *more]
 
 
+def told_splits(line: str) -> dict[str, int]:
+    """What the line that counts rows by split says."""
+    assert line.startswith("by split: ")
+    pairs = (told.split(" ") for told in line.removeprefix("by split: ").split(", "))
+    return {split: int(count) for count, split in pairs}
+
+
 def stored() -> list[Record]:
     with Store("understudy.db") as store:
         return [record for one in store.runs() for record in store.records(one.id)]
@@ -372,10 +379,14 @@ def test_the_summary_counts_what_earlier_calls_of_the_command_spent(
     run("--data", news(4), "--limit", "3", *asking(server))
     _, out, _ = run(*asking(server))
     # A call: 600 tokens at $1, 400 at $0.50, 100 at $10, per million.
-    assert out.splitlines()[-1] == (
+    summary, by_split = out.splitlines()[-2:]
+    assert summary == (
         "teacher fake: 4 rows in understudy.db, 0 failed; 1 asked now, 4 calls, "
         "4,000 tokens in (1,600 cached), 400 out, $0.0072"
     )
+    with Store("understudy.db") as store:
+        splits = store.splits("news")
+    assert told_splits(by_split) == splits
     assert "3 rows are answered already and are not asked again" in out
 
 
@@ -403,6 +414,8 @@ def test_json_is_all_of_standard_output(run: Run, server: Teacher) -> None:
     told = json.loads(out)
     assert status == 0
     assert (told["rows"], told["failed"], told["asked"], told["left"]) == (3, 1, 3, 1)
+    with Store("understudy.db") as store:
+        assert told["splits"] == store.splits("news")
     assert told["cost"] == pytest.approx(2 * 0.0018)
     assert [one["rows"] for one in told["failures"]] == [1]
     assert told["stopped"] is None
@@ -639,6 +652,7 @@ def test_a_run_without_an_answer_ends_with_1(run: Run, server: Teacher) -> None:
     assert KEY not in out + error
 
 
+@pytest.mark.needs_posix
 def test_ctrl_c_ends_with_130_and_keeps_what_was_done(tmp_path: Path, server: Teacher) -> None:
     import os
     import signal

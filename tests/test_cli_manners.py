@@ -150,7 +150,7 @@ def test_a_training_its_plan_and_its_preflight_are_one_line_of_json(labelled):
     assert look["preflight"]["completion_tokens"] > 0
     trained = ("train", "--json", "--set", "epochs=0.2")
     made = only_json(labelled(*trained, "--out", "runs/a"))
-    assert made["folder"] == "runs/a"
+    assert made["folder"] == str(Path("runs/a"))
     assert made["card"]["target"] == "label"
     listed = only_json(labelled("push", "runs/a", "me/student", "--dry-run", "--json"))
     assert listed["address"] is None
@@ -265,9 +265,9 @@ def test_a_dry_run_writes_erases_and_replaces_nothing(labelled, tmp_path):
     labelled("export", "rows.csv", "--run", "teacher", "--format", "csv")
     before = files()
     status, out, _ = labelled("report", "--dry-run")
-    assert (status, "would replace report/report.html" in out) == (0, True)
+    assert (status, f"would replace {Path('report/report.html')}" in out) == (0, True)
     status, out, _ = labelled("report", "--dry-run", "--out", "elsewhere")
-    assert (status, "would write elsewhere/report.html" in out) == (0, True)
+    assert (status, f"would write {Path('elsewhere/report.html')}" in out) == (0, True)
     status, out, _ = labelled("store", "backup", "copy.db", "--dry-run")
     assert (status, "over an earlier copy" in out) == (0, True)
     status, out, _ = labelled("store", "vacuum", "--dry-run")
@@ -308,13 +308,12 @@ def test_help_starts_within_its_time():
         [
             sys.executable,
             "-c",
-            "import resource, sys\n"
+            "import sys, time\n"
             "from understudy.distill.cli import main\n"
             "sys.argv = ['understudy', '--help']\n"
             "try: main()\n"
             "except SystemExit: pass\n"
-            "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-            "print(used.ru_utime + used.ru_stime, file=sys.stderr)\n",
+            "print(time.process_time(), file=sys.stderr)\n",
         ],
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from collections.abc import Callable
@@ -200,11 +201,33 @@ def test_in_cascade_agreement_is_that_of_the_answers_that_the_student_gave(path)
 
 def test_status_as_text_shows_the_same(run, tmp_path):
     _, out, _ = run("status")
-    for words in ("app: mode shadow", "75.0 % [", "of 4", "16.7 %", "0.5000", "coverage"):
+    for words in ("app: mode shadow", "75.0 % of 4", "[", "16.7 %", "0.5000", "coverage"):
         assert words in out
+    assert "2026-01-03 00:00:00" in out
     empty = tmp_path / "empty.db"
     Store(empty).close()
     assert "has no stand-in yet" in run("status", store=empty)[1]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_status_fits_the_terminal_and_cuts_nothing_off(run, path, monkeypatch, columns):
+    name = "a-stand-in-with-a-name-of-30-xs"
+    reason = "only 180 of 2,000 checked answers agreed, the bound is 0.97; it answers no more"
+    far = {"name": name, "agreement": 0.97, "mode": "cascade", "reason": reason}
+    with Store(path) as store:
+        save_stand_in(store, HERE.model_copy(update=far))
+        many: dict[str, Any] = {"stand_in": name, "cost": 23456.7891, "answered_by": "student"}
+        add_calls(store, [call(9, **many, sampled=True, agreed=n % 9 > 0) for n in range(2000)])
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = run("status", name)
+    assert max(map(len, out.splitlines())) <= columns
+    assert "…" not in out
+    told = " ".join(out.split())
+    for words in (name, reason, "mode cascade, agreement 0.97", "88.9 % of 2,000", "2026-01-09"):
+        assert words in told
+    shown = re.search(r"always valid 95 % *│ *(\[[\d.]+, [\d.]+\]) │ *(\[[\d.]+, [\d.]+\])", out)
+    assert shown is not None
+    assert re.search(r"46,913,578\.2000 │ +46,913,578\.2000", out)
 
 
 def test_text_of_a_store_has_no_power_over_the_terminal(run, path):

@@ -98,7 +98,7 @@ def test_a_sweep_leaves_one_student_and_its_table(run, tmp_path):
     assert decided == "decided by agreement on 4 validation rows:"
     assert first.startswith("  learning_rate 0.001: agreement ")
     assert [line.endswith(", kept") for line in (first, second)].count(True) == 1
-    assert student == "student runs/label"
+    assert student == f"student {Path('runs/label')}"
     told = json.loads((tmp_path / "runs" / "label" / "sweep.json").read_text())
     assert [trial["learning_rate"] for trial in told["trials"]] == [1e-3, 5e-4]
     card = (tmp_path / "runs" / "label" / "README.md").read_text()

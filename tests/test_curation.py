@@ -403,6 +403,7 @@ def test_the_command_prints_a_table_and_turns_filters_on_and_off(news_store, cap
         assert "rationale_empty" not in flag_counts(store, news.name)
 
 
+@pytest.mark.needs_posix
 def test_ctrl_c_during_curate_is_one_line(news_store):
     source = news_store.with_name("task.py")
     source.write_text("from understudy.examples.news.task import task\nprint('read', flush=True)\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -40,6 +39,8 @@ def record(number: int = 0, **fields: object) -> Record:
 
 def on_a_terminal(code: str) -> str:
     """What the code writes to a standard error that is a terminal of 80 columns."""
+    import pty
+
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     with subprocess.Popen(
@@ -57,6 +58,7 @@ def on_a_terminal(code: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", said.decode())
 
 
+@pytest.mark.needs_posix
 def test_a_terminal_has_a_bar_with_rate_spend_failures_and_time_left() -> None:
     last = on_a_terminal(ROWS).replace("\r", "\n").strip().splitlines()[-1]
     assert last.startswith("teacher")

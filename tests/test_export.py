@@ -172,6 +172,7 @@ def test_a_file_appears_whole_or_not_at_all_and_is_replaced_only_when_asked(tmp_
     assert (other / "kept").read_text() == "kept"
 
 
+@pytest.mark.needs_posix
 @pytest.mark.parametrize("form", [*FORMATS, "openai"])
 def test_an_export_never_takes_the_place_of_the_store_or_another_database(
     tmp_path, tiny_task, form

@@ -90,6 +90,7 @@ def test_a_run_is_filled_by_one_process_at_a_time(server: Served, tmp_path: Path
     assert not list(tmp_path.glob("*.lock"))
 
 
+@pytest.mark.needs_posix
 def test_an_interrupt_sends_nothing_for_rows_that_wait_for_their_turn(
     server: Served, tmp_path: Path
 ) -> None:

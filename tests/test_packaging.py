@@ -105,6 +105,7 @@ def make(folder: Path, *arguments: str) -> list[str]:
     return said
 
 
+@pytest.mark.needs_posix
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_passes_spaces_and_quotes_and_only_what_was_given(stage: Path) -> None:
     assert make(stage, "distill") == ["distill"]
@@ -127,6 +128,7 @@ def test_make_passes_spaces_and_quotes_and_only_what_was_given(stage: Path) -> N
     ]
 
 
+@pytest.mark.needs_posix
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 def test_make_evaluate_takes_several_runs_or_one_with_a_space(stage: Path) -> None:
     two = make(stage, "evaluate", "RUN=runs/a runs/b")
@@ -141,6 +143,7 @@ def test_every_marker_is_worn_by_a_test() -> None:
     assert [marker for marker in markers if f"pytest.mark.{marker}" not in tests] == []
 
 
+@pytest.mark.needs_posix
 @pytest.mark.skipif(not (ROOT / ".ci" / "run").is_file(), reason="an sdist carries no .ci")
 @pytest.mark.parametrize(
     ("failing", "status", "asked"),

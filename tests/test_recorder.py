@@ -393,6 +393,7 @@ def test_a_store_that_cannot_be_used_is_logged_once_and_counted(tmp_path, caplog
     recorder.close()
 
 
+@pytest.mark.needs_posix
 def test_a_store_put_in_anothers_place_is_taken_up(recorder, path):
     recorder.record(seen("antes"))
     recorder.flush()
@@ -405,6 +406,7 @@ def test_a_store_put_in_anothers_place_is_taken_up(recorder, path):
         assert len(store.records(recorder.teacher_run.id)) == 1
 
 
+@pytest.mark.needs_posix
 def test_the_files_are_their_owners_alone(recorder, path):
     recorder.record(seen("x"))
     recorder.flush()
@@ -464,7 +466,7 @@ def test_work_that_raises_is_counted_and_the_next_batch_is_worked_off(caplog):
     queue.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.needs_fork
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_records_its_own_calls_and_none_twice(recorder, path):
     recorder.record(seen("da mãe"))
@@ -539,7 +541,7 @@ def ask_from_eight_threads(path: Path, name: str, begun: Any) -> None:
     os._exit(0 if written else 1)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.needs_fork
 def test_eight_threads_of_three_processes_share_a_store_and_one_is_killed(path):
     fork = multiprocessing.get_context("fork")
     begun = [fork.Event() for _ in "abc"]

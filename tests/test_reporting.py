@@ -22,7 +22,7 @@ from understudy.chains.task import Task
 from understudy.distill.commands.display import print_table
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.first_screen import EMBEDDED_NOTE
-from understudy.distill.evaluation.results import LabelDifference, Report
+from understudy.distill.evaluation.results import Correctness, LabelDifference, Report, SystemResult
 from understudy.distill.reporting import charts, detail_tables, figures, html, markdown, tables
 from understudy.distill.reporting import pages as reporting
 from understudy.distill.reporting.browser import island
@@ -424,6 +424,44 @@ def test_n_stands_in_the_heading_where_shared_and_beside_the_figure_where_not() 
     assert table is not None
     assert table.heads[1].note == ""
     assert [row[1].note for row in table.rows[:2]] == ["[47.0–52.7] n 90", "[70.0–85.4] n 120"]
+
+
+def test_parts_that_are_the_whole_answer_are_not_shown_beside_it() -> None:
+    report = SAMPLES["news_report"]()
+
+    def loose(found: Correctness | None) -> Correctness | None:
+        return found and found.model_copy(update={"exact": found.row_exact})
+
+    def flat(system: SystemResult) -> SystemResult:
+        splits = {
+            split: one.model_copy(
+                update={"gold": loose(one.gold), "teacher": loose(one.teacher)},
+            )
+            for split, one in system.splits.items()
+        }
+        return system.model_copy(update={"splits": splits})
+
+    systems = [flat(system) for system in report.systems]
+    alone = report.model_copy(update={"systems": systems})
+    for by in ("gold", "teacher"):
+        heads, other = (
+            [head.text for head in table.heads if "right, %" in head.text]
+            for found in (report, alone)
+            if (table := tables.quality_table(found, "wild", by))
+        )
+        assert heads == ["Whole answers right, %", "Answer parts right, %"]
+        assert other == ["Whole answers right, %"]
+    table = tables.quality_table(alone, "wild", "teacher")
+    assert table is not None
+    assert table.rows[0][1].text == "96.1", "the teacher's agreement with itself"
+    for page in (Page(render_html(alone)).text, render_markdown(alone)):
+        assert "answer parts of rows" not in page
+        assert "rows that were asked twice" in page
+    one_part = (report.systems[:1], systems[1:])  # what is missing in one is told by another
+    mixed = report.model_copy(update={"systems": [*one_part[0], *one_part[1]]})
+    table = tables.quality_table(mixed, "wild", "gold")
+    assert table is not None
+    assert "Answer parts right, %" in [head.text for head in table.heads]
 
 
 def test_the_teachers_agreement_with_itself_stands_beside_the_students() -> None:

@@ -217,6 +217,7 @@ def answered(path: Path) -> None:
         store.add_record(Record(run="teacher", example="a", answer=answer, created="2026"))
 
 
+@pytest.mark.needs_posix
 def test_ctrl_c_stops_the_command_with_one_line(tmp_path):
     answered(tmp_path / "s.db")
     options = ["--task", "task.py:task", "--store", "s.db", "--reviewer", "Ana", "--no-open"]

@@ -798,6 +798,7 @@ def started(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str],
 
 
 @pytest.mark.slow
+@pytest.mark.needs_posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_command_after_what_it_had_begun(tiny_base: Path, number: int) -> None:
     process, url = started(f"base={tiny_base}", "--port", "0", UNDERSTUDY_API_KEY=KEY)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -377,7 +375,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
         Store(tmp_path / "no" / "s.db")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+@pytest.mark.needs_plain_user
 def test_a_read_only_store_is_said(tmp_path):
     Store(tmp_path / "s.db").close()
     (tmp_path / "s.db").chmod(0o444)
@@ -419,6 +417,7 @@ def test_a_store_that_another_process_holds_is_said(tmp_path, monkeypatch):
             store.add_examples([example()])
 
 
+@pytest.mark.needs_posix
 def test_a_file_system_without_write_ahead_logging_is_said_and_used(tmp_path, caplog):
     class OnPlainFileSystem(Connection):
         def _connect(self):
@@ -510,7 +509,7 @@ def test_a_process_killed_while_writing_loses_and_doubles_nothing(tmp_path):
         while not log.exists() or log.read_text().count("\n") < kills * 100:
             assert process.poll() is None
             time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
         said = log.read_text().split("\n")[:-1]
         with Store(path) as store:

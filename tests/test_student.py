@@ -503,6 +503,7 @@ def _answer_in_child(student: ChatStudent, results: Any) -> None:
     results.put(student.invoke("Frase: tudo bem").content)
 
 
+@pytest.mark.needs_fork
 def test_a_forked_process_starts_an_engine_of_its_own(student: ChatStudent) -> None:
     expected = student.invoke("Frase: tudo bem").content
     context = multiprocessing.get_context("fork")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -351,7 +350,7 @@ def test_eight_threads_of_three_processes_share_a_store_and_one_is_killed(
         assert killed.poll() is None
         killed.stdout.readline()
         time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
+    killed.kill()
     ends = [process.communicate(timeout=120)[0].splitlines()[-1] for process in (first, second)]
 
     assert ends == ["counts 200 0 0", "counts 200 0 0"]

@@ -315,7 +315,7 @@ def test_settings_may_change_while_nothing_is_learnt_yet(tune):
 
 def test_a_file_where_the_folder_should_be_is_one_line(tune, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(TrainingError, match="taken/run cannot be written: Not a directory"):
+    with pytest.raises(TrainingError, match=r"taken.run cannot be written: .*(directory|exists)"):
         tune("taken/run")
 
 

@@ -294,6 +294,7 @@ TRAINING = textwrap.dedent(
 )
 
 
+@pytest.mark.needs_posix
 def test_ctrl_c_ends_after_a_step_with_its_checkpoint(tiny_task, tiny_base, tmp_path):
     with Store(tmp_path / "store.db") as opened:
         teach(opened, tiny_task)

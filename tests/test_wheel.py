@@ -179,6 +179,7 @@ def test_the_embedded_base_and_the_templates_are_found_in_the_wheel(app: Path, s
     assert mine <= set(templates.split())
 
 
+@pytest.mark.needs_posix
 def test_the_wheels_demo_labels_trains_and_stops_cleanly_in_somebodys_app(
     app: Path, site: Path
 ) -> None:
