@@ -507,6 +507,8 @@ def test_errors_of_the_engine_come_in_the_words_of_the_command_line() -> None:
     assert in_flags("raise max_usd, give max_output_tokens") == (
         "raise --max-usd, give --max-output-tokens"
     )
+    theirs = "HTTP 400: Unsupported parameter: 'max_tokens' is not supported, see `base_url`"
+    assert in_flags(theirs) == theirs
 
 
 def test_a_plan_says_what_it_would_cost_and_asks_nothing(run: Run, server: Teacher) -> None:

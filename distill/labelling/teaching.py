@@ -146,8 +146,12 @@ def read_tools(reference: str) -> list[Any]:
 
 
 def in_flags(text: str) -> str:
-    """An error in the words of the command line: max_usd is --max-usd there."""
-    return re.sub(r"\w+", lambda found: _FLAGS.get(found.group(), found.group()), text)
+    """An error in the words of the command line: max_usd is --max-usd there.
+
+    A word in quotes is a provider's: its "'max_tokens' is not supported" stays as it is.
+    """
+    ours = r"(?<![\w'\"`.])\w+(?![\w'\"`])"
+    return re.sub(ours, lambda found: _FLAGS.get(found.group(), found.group()), text)
 
 
 def _each(flag: str, values: Sequence[str], teachers: int) -> Sequence[str | None]:
