@@ -18,14 +18,15 @@ from typing import Any
 STUDENTS = ("label", "reason_label")
 SYSTEMS = ("teacher", *STUDENTS, "tfidf", "base", "majority")
 SPLITS = ("wild", "hard", "test")
+# Floors for any machine and seed: the medians of docs/results.md lie well above them.
 LEAST_EXACT = {  # share of sentences with both labels right
     ("label", "test"): 0.90,
     ("reason_label", "test"): 0.88,
     ("label", "hard"): 0.62,
     ("reason_label", "hard"): 0.62,
 }
-MEMORY_MB = 3000
-PROMISED_SECONDS = 8 * 60  # on two idle cores; other machines are only told
+MEMORY_MB = 2000
+PROMISED_SECONDS = 5 * 60  # on two idle cores; other machines are only told
 MOST_SECONDS = 20 * 60
 
 
