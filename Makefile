@@ -1,8 +1,18 @@
 # Every target calls the `understudy` command line, the tests or the checkers.
 # TASK, DATA and the like reach it through the environment, so that spaces and quotes survive.
 
-export TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STRATEGY SHOTS PLAN SMOKE MAX_USD
-export MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PYTHON UV
+VARIABLES = TASK DATA STORE TEACHER BASE_URL SPLIT_COLUMN STRATEGY SHOTS PLAN SMOKE MAX_USD \
+	MAX_OUTPUT_TOKENS STUDENT TARGET RECIPE RUN SEED PORT PYTHON UV
+export $(VARIABLES)
+
+# A misspelt one is refused. What a make above this one passes on is its own affair.
+ifeq ($(MAKELEVEL),0)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+UNKNOWN := $(strip $(sort $(filter-out $(VARIABLES) PYTEST_ARGS,$(GIVEN))))
+ifneq ($(UNKNOWN),)
+$(error not known here: $(UNKNOWN); the variables are $(strip $(VARIABLES)) PYTEST_ARGS)
+endif
+endif
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy

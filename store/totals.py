@@ -75,6 +75,16 @@ def split_totals(store: Store, task: str | None = None) -> list[SplitTotals]:
     return [SplitTotals(**dict(row)) for row in rows]
 
 
+def record_splits(store: Store, run_id: str) -> dict[str, int]:
+    """How many rows of a run each split holds, in the order their first examples came."""
+    rows = store.connection.read(
+        "select e.split, count(*) as n from records r join examples e on e.position = r.example "
+        f"where r.run = {RUN_POSITION} group by e.split order by min(e.position)",
+        run=run_id,
+    )
+    return {row["split"]: row["n"] for row in rows}
+
+
 def answer_counts(store: Store, run_id: str, paths: Sequence[str]) -> dict[str, Counter[str]]:
     """Per path of the answer how often the run said each class, the most frequent first.
 

@@ -153,7 +153,7 @@ def test_recordings_are_exported_in_every_format_and_come_back(run):
     ]
     Path("chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
     status, out = run("import", "chats.jsonl", "--format", "openai", "--model", "gpt")
-    by_split = "by split: 1 validation, 1 calibration, 1 test\n"
+    by_split = "by split: 3 train\n"
     assert (status, out) == (
         0,
         f"teacher gpt: 3 recorded rows in understudy.db, 1 without answer\n{by_split}",

@@ -149,6 +149,12 @@ def asking(server: Teacher, *more: object, model: str = "fake") -> list[object]:
     return ["--teacher", f"openai:{model}", "--base-url", server.url, *more]
 
 
+def summary(out: str) -> str:
+    """The line that counts a run's rows, calls and cost."""
+    (line,) = [line for line in out.splitlines() if " asked now" in line][-1:]
+    return line
+
+
 def told_splits(line: str) -> dict[str, int]:
     """What the line that counts rows by split says."""
     assert line.startswith("by split: ")
@@ -358,7 +364,7 @@ def test_model_price_and_terms_are_said_before_the_first_call(run: Run, server: 
 def test_an_unknown_price_is_said_and_never_zero(run: Run, server: Teacher) -> None:
     _, out, error = run("--data", news(1), *asking(server))
     assert "price of fake: price unknown: give --prices FILE" in out
-    assert "cost unknown" in out.splitlines()[-1]
+    assert "cost unknown" in summary(out)
     assert "$" not in error
     status, _, error = run(*asking(server, "--max-usd", "1", "--max-output-tokens", "100"))
     assert (status, "--max-usd needs a price" in error) == (1, True)
@@ -379,14 +385,12 @@ def test_the_summary_counts_what_earlier_calls_of_the_command_spent(
     run("--data", news(4), "--limit", "3", *asking(server))
     _, out, _ = run(*asking(server))
     # A call: 600 tokens at $1, 400 at $0.50, 100 at $10, per million.
-    summary, by_split = out.splitlines()[-2:]
-    assert summary == (
+    assert summary(out) == (
         "teacher fake: 4 rows in understudy.db, 0 failed; 1 asked now, 4 calls, "
         "4,000 tokens in (1,600 cached), 400 out, $0.0072"
     )
     with Store("understudy.db") as store:
-        splits = store.splits("news")
-    assert told_splits(by_split) == splits
+        assert told_splits(out.splitlines()[-1]) == store.splits(task.name)
     assert "3 rows are answered already and are not asked again" in out
 
 
@@ -415,7 +419,7 @@ def test_json_is_all_of_standard_output(run: Run, server: Teacher) -> None:
     assert status == 0
     assert (told["rows"], told["failed"], told["asked"], told["left"]) == (3, 1, 3, 1)
     with Store("understudy.db") as store:
-        assert told["splits"] == store.splits("news")
+        assert told["splits"] == store.splits(task.name)
     assert told["cost"] == pytest.approx(2 * 0.0018)
     assert [one["rows"] for one in told["failures"]] == [1]
     assert told["stopped"] is None
@@ -452,7 +456,7 @@ def test_a_sum_that_leaves_something_out_says_so(run: Run, server: Teacher) -> N
     run("--data", news(3), "--limit", 2, *asking(server))
     prices(input=1, output=10, cached_input=0.5)
     _, out, _ = run(*asking(server))
-    assert out.splitlines()[-1].endswith("$0.0018 and the unknown cost of 2 rows")
+    assert summary(out).endswith("$0.0018 and the unknown cost of 2 rows")
 
 
 def test_calls_that_did_not_say_what_they_used_are_counted_at_most(
@@ -467,12 +471,12 @@ def test_calls_that_did_not_say_what_they_used_are_counted_at_most(
     server.reply = late
     words = ["--concurrency", 1, "--max-output-tokens", 50, "--max-usd", 1, "--timeout", 0.5]
     _, out, _ = run("--data", news(2), *words, *asking(server))
-    assert re.search(r"\$0\.0036 \(at most \$0\.00\d+: some calls did not say\)$", out.strip())
+    assert re.search(r"\$0\.0036 \(at most \$0\.00\d+: some calls did not say\)$", summary(out))
 
 
 def test_what_costs_nothing_is_said_to(run: Run) -> None:
     _, out, _ = run("--task", ORDERS, "--limit", 1)
-    assert out.splitlines()[-1].endswith("4 calls, $0.00")
+    assert summary(out).endswith("4 calls, $0.00")
 
 
 def test_what_a_model_writes_moves_no_terminal(run: Run, server: Teacher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -160,24 +161,29 @@ def _examples(
     task: str, store: Path, path: Path, placing: Placing, format_: str | None
 ) -> tuple[dict[str, Any], list[str]]:
     from ...chains.loading import load_task
+    from ..amounts import rows_in
     from ..importing import import_lines, import_rows
 
     with _to_fill(store) as opened:
         loaded, form = load_task(task), _of_files(format_)
         added, found = import_rows(opened, loaded, path, placing=placing, format=form)
+        splits = opened.splits(loaded.name)
     told = {
         "store": store,
         "task": loaded.name,
         **added.model_dump(),
         "left_out": found.left_out.count,
+        "splits": splits,
     }
-    return told, import_lines(str(path), added, found)
+    first, *rest = import_lines(str(path), added, found)
+    return told, [first, f"task {loaded.name} by split: {rows_in(splits)}", *rest]
 
 
 def _recordings(
     task: str, store: Path, path: Path, format_: str | None, model: str | None, split: str | None
 ) -> tuple[dict[str, Any], list[str]]:
     from ...chains.loading import load_task
+    from ..amounts import rows_in
     from ..importing import import_recordings
 
     loaded = load_task(task)
@@ -185,12 +191,15 @@ def _recordings(
         run, lines = import_recordings(
             opened, loaded, path, format=_of_files(format_), model=model, split=split
         )
-        count = failed = 0
-        for _, record in opened.iter_pairs(run.id):
-            count, failed = count + 1, failed + (record.answer is None)
+        failed, splits = 0, Counter[str]()
+        for example, record in opened.iter_pairs(run.id):
+            failed += record.answer is None
+            splits[example.split] += 1
+    count = splits.total()
     line = f"teacher {run.model}: {count} recorded rows in {store}, {failed} without answer"
     found = {"store": store, "task": loaded.name, "run": run.id, "model": run.model}
-    return {**found, "rows": count, "failed": failed}, [line, *lines]
+    told = {**found, "rows": count, "failed": failed, "splits": splits}
+    return told, [line, f"by split: {rows_in(splits)}", *lines]
 
 
 def _tell_all(

@@ -170,9 +170,10 @@ def _run_again(job: Job, store: Store, first: Outcome) -> Outcome:
         ended = carry_out(once_more(job, store), store, bars("teacher again"))
     agreement = self_agreement(job.task, store, job.run)
     if agreement and agreement.value is not None:
+        of = "answer parts" if len(job.task.parts) > 1 else "answers"
         say(
             f"asked twice, the teacher says the same in {agreement.value:.3f} "
-            f"[{agreement.low:.3f}, {agreement.high:.3f}] of answer parts: "
+            f"[{agreement.low:.3f}, {agreement.high:.3f}] of {of}: "
             "the ceiling of every agreement with it"
         )
     return replace(ended, agreement=agreement)
@@ -205,6 +206,8 @@ def _end(ended: Outcome, store: Store, as_json: bool) -> None:
     """The last lines, and the exit status."""
     run = ended.totals
     say(ended.told(str(store.path)))
+    if where := ended.told_splits():
+        say(where)
     if ended.failures:
         print_failures(ended.failures, stderr=as_json)
     if as_json:

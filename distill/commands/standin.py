@@ -197,33 +197,42 @@ def _print_status(status: Status) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    found = status.stand_in
-    table = Table(title=Text(_told(found)), title_justify="left")
+    table = Table()
     for head in ("", "since then", "ever"):
-        table.add_column(head, justify="left" if not head else "right")
+        table.add_column(head, justify="left" if not head else "right", overflow="fold")
     now, ever = _cells(status.now), _cells(status.ever)
     for head in now:
-        table.add_row(head, now[head], ever[head])
-    Console().print(table)
+        table.add_row(head, Text(now[head]), Text(ever[head]))
+    console = Console()
+    console.print(Text(_told(status.stand_in), overflow="fold"))
+    console.print(table)
 
 
 def _cells(period: Period) -> dict[str, str]:
-    agreement = "–"
+    agreement = interval = "–"
     if period.agreement is not None:
+        agreement = f"{100 * period.agreement:.1f} % of {period.compared:,}"
         interval = f"[{100 * (period.low or 0):.1f}, {100 * (period.high or 0):.1f}]"
-        agreement = f"{100 * period.agreement:.1f} % {interval} of {period.compared:,}"
     return {
         "calls": f"{period.calls:,}",
         "answered by the student": f"{period.by_student:,}",
         "coverage": "–" if period.coverage is None else f"{100 * period.coverage:.1f} %",
         "escalated": f"{period.escalated:,}",
         "errors": f"{period.errors:,}",
-        "agreement, always valid 95 %": agreement,
+        "agreement": agreement,
+        "always valid 95 %": interval,
         "teacher's cost, US$": _dollars(period.spent),
         "saved, US$": _dollars(period.saved),
-        "first call": period.first or "–",
-        "last call": period.last or "–",
+        "first call, UTC": _moment(period.first),
+        "last call, UTC": _moment(period.last),
     }
+
+
+def _moment(stored: str | None) -> str:
+    """A stored time, which is in UTC, to the second."""
+    from .stories import visible
+
+    return visible((stored or "–")[:19].replace("T", " "))
 
 
 def _dollars(value: float | None) -> str:

@@ -47,6 +47,11 @@ class Correctness(Row):
     fields: dict[str, Score] = Field(default_factory=dict)
     unscored: int = 0
 
+    @property
+    def whole(self) -> bool:
+        """Whether the parts are the whole answer, as loose fields are: they say nothing more."""
+        return self.exact == self.row_exact
+
 
 class Rationales(Row):
     """How good the reasonings are.

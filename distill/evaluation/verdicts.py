@@ -141,7 +141,8 @@ def _numbers(
         told = _percent(student.teacher.exact)
         if ceiling is not None and ceiling.value is not None:
             told += f" (the teacher with itself: {_percent(ceiling)})"
-        numbers.append(("answer parts like the teacher's", told))
+        what = "whole answers" if student.teacher.whole else "answer parts"
+        numbers.append((f"{what} like the teacher's", told))
     numbers.extend(_saving(student, teacher))
     return numbers
 

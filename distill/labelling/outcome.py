@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...store.rows import Record, Score
 from ...store.store import Store
-from ...store.totals import RunTotals, run_totals, spent_by, unpriced
-from ..amounts import dollars, tokens
+from ...store.totals import RunTotals, record_splits, run_totals, spent_by, unpriced
+from ..amounts import dollars, rows_in, tokens
 from .failures import Failure, failures
 
 
@@ -21,8 +21,8 @@ class Outcome:
     answer yet, `reused` how many have labels that another run bought; sums count earlier
     invocations, too. `stopped` says at which limit it ended before its end, `resume` when to go on
     where that is known; `unpriced` rows have a cost that nobody knows, and `at_most_usd` counts the
-    worst case of calls that did not say what they used; `agreement` is the teacher's with itself,
-    where it was asked twice.
+    worst case of calls that did not say what they used; `splits` is how many rows of the run each
+    split holds; `agreement` is the teacher's with itself, where it was asked twice.
     """
 
     totals: RunTotals
@@ -34,6 +34,7 @@ class Outcome:
     stopped: str | None = None
     resume: datetime.datetime | None = None
     failures: tuple[Failure, ...] = ()
+    splits: Mapping[str, int] = field(default_factory=dict)
     agreement: Score | None = None
 
     def told(self, store: str) -> str:
@@ -45,6 +46,10 @@ class Outcome:
         said.append(self._cost())
         rows = f"{run.rows:,} rows in {store}, {run.failed:,} failed"
         return f"teacher {run.model}: {rows}; {', '.join(filter(None, said))}"
+
+    def told_splits(self) -> str:
+        """One line on where the rows are; empty where there is none."""
+        return f"by split: {rows_in(self.splits)}" if self.splits else ""
 
     def _cost(self) -> str:
         cost = self.totals.cost
@@ -66,6 +71,7 @@ class Outcome:
             "left": self.left,
             "stopped": self.stopped,
             "resume": self.resume.isoformat() if self.resume else None,
+            "splits": dict(self.splits),
             "failures": [asdict(failure) for failure in self.failures],
             "agreement": self.agreement.model_dump() if self.agreement else None,
         }
@@ -94,6 +100,7 @@ def outcome(
         stopped=stopped,
         resume=resume,
         failures=tuple(kinds),
+        splits=record_splits(store, run),
     )
 
 

@@ -13,7 +13,7 @@ from . import charts, curves, detail_tables, line_charts, split_parts, tables
 from .figures import interval, known, percent, points
 from .parts import Gallery, Part, Picture, Said, Section, Table, Title
 from .parts import pairs_table as pairs
-from .selection import best_of, left_out, main_verdict, rivals
+from .selection import best_of, in_parts, left_out, main_verdict, rivals
 
 SYMBOLS = {"supported": "✓", "not supported": "✕", "not enough rows": "?", "not measurable": "–"}
 MOST_FOLDED = 12  # sections of splits; the others are in report.json
@@ -230,7 +230,8 @@ def _provenance(result: Report) -> Section:
     ]
     if result.ceiling is not None and known(result.ceiling.value):
         twice = f"{percent(result.ceiling.value)} % {interval(result.ceiling, percent)}"
-        asked = f"over {result.ceiling.n:,} answer parts of rows that were asked twice"
+        what = "answer parts of rows" if in_parts(result) else "rows"
+        asked = f"over {result.ceiling.n:,} {what} that were asked twice"
         parts.append(Said(text=f"The teacher agrees with itself on {twice}, {asked}."))
     if found.commands:
         parts.append(Said(items=tuple(found.commands), code=True))

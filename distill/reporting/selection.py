@@ -26,6 +26,12 @@ def held(measured: Measured, by: Against) -> Correctness | None:
     return measured.gold if by == "gold" else measured.teacher
 
 
+def in_parts(result: Report) -> bool:
+    """Whether answers have parts that say more than the whole answer does."""
+    splits = [split for system in result.systems for split in system.splits.values()]
+    return any(not one.whole for s in splits for one in (s.gold, s.teacher) if one is not None)
+
+
 def main_verdict(result: Report) -> SwapVerdict | None:
     """The verdict of the first screen: on the first split that has one, the best student's."""
     return best_of(rivals(result))

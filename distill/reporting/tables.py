@@ -17,7 +17,7 @@ from ..evaluation.results import (
 )
 from .figures import dollars, f1, known, percent, points, probability, seconds, tokens
 from .parts import Cell, Table, columns_table, figure, score_column, scored, unscored
-from .selection import held, on
+from .selection import held, in_parts, on
 
 Column = tuple[Cell, list[Cell]]
 
@@ -44,10 +44,15 @@ def quality_table(result: Report, split: str, by: Against) -> Table | None:
     if not any(found):
         return None
     rows = [f.row_exact if f else None for f in found]
-    columns: list[Column] = [
-        score_column("Whole answers right, %", rows, percent),
-        score_column("Answer parts right, %", _parts(result, systems, by, split), percent),
-    ]
+    parts = _parts(result, systems, by, split)
+    columns: list[Column] = (
+        [
+            score_column("Whole answers right, %", rows, percent),
+            score_column("Answer parts right, %", parts, percent),
+        ]
+        if in_parts(result)
+        else [score_column("Whole answers right, %", parts, percent)]
+    )
     for path in _paths(found, "labels"):
         scores = [f.labels[path].macro_f1 if f and path in f.labels else None for f in found]
         columns.append(score_column(f"Macro-F1 {path}", scores, f1))
