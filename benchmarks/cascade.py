@@ -41,7 +41,7 @@ from understudy.examples.news.generate import NewsRow, news_rows
 from understudy.examples.news.task import task
 from understudy.store import Example, Store, example_id
 from understudy.store.rows import Calibration, Call, StandIn
-from understudy.store.stand_ins import add_calls, save_stand_in
+from understudy.store.stand_ins import Remembered, add_remembered
 
 PRICE = price_per_million("made up for the benchmark", input=2.5, output=10)
 APP = "benchmark"
@@ -179,11 +179,11 @@ def answered(production: Store, student: Path, wave: str) -> list[Judged]:
 
 def escalate(store: Store, passed: Sequence[Example]) -> None:
     """The teacher's answers to these rows teach from now on, marked as no fair sample."""
-    save_stand_in(store, StandIn(name=APP, task=task.name, mode="cascade", changed=now()))
+    here = StandIn(name=APP, task=task.name, mode="cascade", changed=now())
     store.add_examples(one.model_copy(update={"split": "train"}) for one in passed)
     label(task, teacher, store, split="train", prices=[PRICE])
     calls = (Call(stand_in=APP, example=one.id, at=now(), escalated=True) for one in passed)
-    add_calls(store, calls)
+    add_remembered(store, here, [], map(Remembered, calls), now=now())
 
 
 def live(rows: Sequence[Judged], calibration: Calibration) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .store import PAGE, Store, add_example
 
 _STAND_IN = "select name, task, mode, agreement, student, reason, changed from stand_ins"
 _KEPT = ", ".join(f"{name} = excluded.{name}" for name in StandIn.model_fields if name != "name")
+_SAVE = insert_into("stand_ins", StandIn, f"on conflict (name) do update set {_KEPT}")
 _CALL_FIELDS = [name for name in Call.model_fields if name != "number"]
 _ADD_CALL = (
     f"insert into calls ({', '.join(_CALL_FIELDS)}) select s.number, "
@@ -74,10 +75,17 @@ def stand_ins(store: Store) -> list[StandIn]:
 def save_stand_in(store: Store, row: StandIn) -> None:
     """Remember a stand-in, over what was remembered under its name."""
     with store.connection.writing() as connection:
-        connection.execute(
-            insert_into("stand_ins", StandIn, f"on conflict (name) do update set {_KEPT}"),
-            values_of(row),
-        )
+        connection.execute(_SAVE, values_of(row))
+
+
+def replace_stand_in(store: Store, before: StandIn, after: StandIn) -> bool:
+    """Remember `after` in the place of `before`; False where another row stands there by now."""
+    with store.connection.writing() as connection:
+        found = connection.execute(f"{_STAND_IN} where name = ?", (before.name,)).fetchone()
+        if found is None or row_of(StandIn, found) != before:
+            return False
+        connection.execute(_SAVE, values_of(after))
+    return True
 
 
 def save_calibration(store: Store, row: Calibration) -> int:
@@ -114,16 +122,6 @@ def newest_calibration(
     )
     with store.connection.told():
         return row_of(Calibration, rows[0]) if rows else None
-
-
-def add_calls(store: Store, calls: Iterable[Call]) -> int:
-    """Remember calls, all or none; how many. Raises StoreError where a stand-in is not there."""
-    count = 0
-    with store.connection.writing() as connection:
-        for call in calls:
-            _add_call(connection, store, call)
-            count += 1
-    return count
 
 
 def add_remembered(
@@ -170,6 +168,27 @@ def iter_calls(store: Store, stand_in: str, since: str | None = None) -> Iterato
         with store.connection.told():
             yield from (row_of(Call, row) for row in page)
         after = page[-1]["number"]
+
+
+def checked_since(
+    store: Store, name: str, *, since: str, after: int = 0
+) -> tuple[int, list[tuple[str, bool]]]:
+    """The student's own answers that the teacher checked, of calls from `since` on whose number is
+    above `after`: up to which number was looked, and (example, whether both agreed) in the order of
+    storing. Calls whose text no row holds are left out. The unary plus keeps SQLite from the index
+    by time: what is new is at the end of the table."""
+    (last,) = store.connection.read("select coalesce(max(number), 0) as number from calls")
+    rows = store.connection.read(
+        "select c.example, c.agreed from calls c join stand_ins s on s.number = +c.stand_in "
+        "where s.name = :name and c.number > :after and c.number <= :last and +c.at >= :since "
+        "and c.answered_by = 'student' and c.agreed is not null and c.example is not null "
+        "order by c.number",
+        name=name,
+        after=after,
+        last=last["number"],
+        since=since,
+    )
+    return last["number"], [(row["example"], bool(row["agreed"])) for row in rows]
 
 
 def call_totals(store: Store, name: str, since: str | None = None) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.call_samples import add_calls
 from tests.test_drift import LATER, NOW, call, drawn, run, usual
 from understudy.distill.commands.calibrate import ALARM, COMMANDS, told
 from understudy.store import Store
 from understudy.store.rows import Calibration, StandIn
-from understudy.store.stand_ins import add_calls, save_calibration, save_stand_in
+from understudy.store.stand_ins import save_calibration, save_stand_in
 
 app = typer.Typer()
 for name, command in COMMANDS.items():

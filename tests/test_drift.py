@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.call_samples import add_calls
 from understudy.distill.guarantee.applying import sigmoid
 from understudy.distill.guarantee.detectors import Cusum, Level, Rise, rank_of
 from understudy.distill.guarantee.drift import Alarm, Drift
@@ -18,14 +19,13 @@ from understudy.distill.guarantee.reference import quantiles, summary
 from understudy.distill.guarantee.sequence import (
     LiveAgreement,
     confidence_sequence,
-    live_agreement,
     log_evidence,
 )
 from understudy.distill.guarantee.watching import Watch
 from understudy.distill.labelling.limits import LabellingError
 from understudy.store import Run, Store
 from understudy.store.rows import Calibration, Call, StandIn
-from understudy.store.stand_ins import add_calls, save_calibration, save_stand_in, stand_in
+from understudy.store.stand_ins import save_calibration, save_stand_in, stand_in
 
 NOW = "2026-01-01T00:00:00+00:00"
 LATER = "2026-01-02T00:00:00+00:00"
@@ -52,7 +52,7 @@ def test_the_interval_misses_the_truth_at_any_time_in_few_of_many_sequences():
             outside = outside or log_evidence(live.agreed, live.asked, 0.9) >= math.log(20)
         missed += outside
     assert missed <= 300 * 0.05 + 12
-    assert live_agreement([True, None, False]) == LiveAgreement(1, 2)
+    assert LiveAgreement().after(True).after(False) == LiveAgreement(1, 2)
     assert LiveAgreement().interval() == (0.0, 1.0)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.call_samples import add_calls
 from understudy.store import Example, Store, StoreError, example_id, fingerprint, traces
 from understudy.store.care import backup
 from understudy.store.checks import verify
@@ -22,7 +23,7 @@ from understudy.store.forgetting import forget, outdated, would_forget
 from understudy.store.provenance import add_training, save_words, words
 from understudy.store.rows import Call, Flag, StandIn
 from understudy.store.search import search
-from understudy.store.stand_ins import add_calls, iter_calls, save_stand_in
+from understudy.store.stand_ins import iter_calls, save_stand_in
 from understudy.store.story import find_examples
 from understudy.store.traces import look_for, probes_of
 

@@ -15,6 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 from scipy.stats import beta, binom
 
+from tests.call_samples import add_calls
 from understudy.chains.task import Task
 from understudy.distill.guarantee.applying import accepts, confidence_score, features_of
 from understudy.distill.guarantee.binomial import (
@@ -36,7 +37,7 @@ from understudy.distill.runs import describe_run
 from understudy.store import Example, Record, Store, example_id
 from understudy.store.provenance import add_training
 from understudy.store.rows import Calibration, Call, Run, StandIn, Training
-from understudy.store.stand_ins import add_calls, newest_calibration, save_stand_in
+from understudy.store.stand_ins import newest_calibration, save_stand_in
 
 NOW = "2026-01-01T00:00:00+00:00"
 counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.call_samples import add_calls
 from understudy.store import Store, StoreError
 from understudy.store.checks import verify
 from understudy.store.rows import Calibration, Call, StandIn
 from understudy.store.stand_ins import (
     Remembered,
-    add_calls,
     add_remembered,
     calibrations,
     call_totals,

@@ -9,7 +9,7 @@ call, and stopping because of what it shows, costs nothing of its confidence.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _HALF = 0.5
@@ -31,11 +31,11 @@ class LiveAgreement:
         """Holds the true share at all times with probability `confidence`: (low, high)."""
         return confidence_sequence(self.agreed, self.asked, confidence=confidence)
 
-
-def live_agreement(outcomes: Iterable[bool | None]) -> LiveAgreement:
-    """Of `Call.agreed` in turn; calls on which only one was asked (None) say nothing."""
-    known = [bool(outcome) for outcome in outcomes if outcome is not None]
-    return LiveAgreement(sum(known), len(known))
+    def below(self, share: float, confidence: float = 0.95) -> bool:
+        """Whether the whole interval lies below `share`."""
+        if self.agreed >= share * self.asked:
+            return False
+        return log_evidence(self.agreed, self.asked, share) >= -math.log(1.0 - confidence)
 
 
 def confidence_sequence(

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...store.connection import StoreError
 from ...store.rows import Calibration, Call, StandIn
-from ...store.stand_ins import calibrations, iter_calls, save_stand_in, stand_in, stand_ins
+from ...store.stand_ins import calibrations, iter_calls, replace_stand_in, stand_in, stand_ins
 from ...store.store import Store
 from ..labelling.limits import LabellingError
 from ..runs import now
@@ -109,7 +109,8 @@ class Watch:
         if not broken or row.mode not in ("cascade", "student"):
             return
         changed = {"mode": "record", "reason": broken[0].told(), "changed": now()}
-        save_stand_in(self.store, row.model_copy(update=changed))
+        if not replace_stand_in(self.store, row, row.model_copy(update=changed)):
+            return  # somebody, perhaps the app itself, was faster
         logger.warning("stand-in %s: the teacher answers again", self.name)
 
     def _row(self) -> StandIn:

@@ -12,8 +12,8 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from ..guarantee.applying import accepts, confidence_score
 from .call import Call, Calls
 from .desk import Desk
-from .modes import Standing
 from .recorder import Seen
+from .standing import Standing
 from .student import Answered, Asked, Student
 
 _NO_ANSWER = object()  # an app's own answer may be None

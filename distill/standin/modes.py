@@ -8,7 +8,6 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +17,14 @@ from ...store.stand_ins import newest_calibration, save_stand_in, stand_in
 from ...store.store import Store
 from ..redaction import one_line
 from ..runs import now
+from .fallback import Fallback
+from .standing import Standing, checked_standing
 from .student import Student, SwapError
 from .writing import APP
 
 logger = logging.getLogger(__name__)
 EVERY = 0.5  # seconds between two looks into the store
 PATIENCE = 1.0  # seconds that a lock of the store is waited for: the app may be waiting, too
-MODES: tuple[Mode, ...] = ("record", "shadow", "cascade", "student")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The mode in force, and in cascade the calibration by which the student's answers pass."""
-
-    mode: Mode = "record"
-    calibration: Calibration | None = None
 
 
 class Modes:
@@ -42,7 +34,9 @@ class Modes:
     is in force when built, unless somebody else (a command, the watch) changed the row last: that
     holds until it is changed there again, so that a restart undoes no rollback. What cannot be (no
     student, no valid calibration) stays with the teacher, is logged once, and is looked at again.
-    `on_alarm` is called with the reason of a change that the app did not ask for.
+    Where the checks show that the student agrees less than was asked, the mode goes to record, in
+    the store and so in every process. `on_alarm` is called with the reason of a change that the app
+    did not ask for.
     """
 
     def __init__(
@@ -66,6 +60,7 @@ class Modes:
         self._row: StandIn | None = None
         self._unsaved: StandIn | None = None
         self._over, self._starting = False, True
+        self.fallback = Fallback(path, name, patience=PATIENCE, lose=self._lose)
         self.standing = Standing()
         self._begin(asked)
         self._let_go()  # an app may fork before its first call
@@ -94,7 +89,7 @@ class Modes:
             if self._unsaved is not None:
                 self._save()
             elif row is not None:
-                self._take_up(row)
+                self._take_up(self.fallback.row(row, self.standing, self._opened()))
 
     def close(self) -> None:
         """Look no more, and let go of the store; the mode stays as it is."""
@@ -152,9 +147,13 @@ class Modes:
             self._unsaved = self._row_of(wanted)
 
     def _with_student(self, row: StandIn) -> StandIn | None:
-        """Somebody else's row with the student that this app has; None where it names that one."""
+        """Somebody else's row with the student that this app has; None where it names that one.
+        What another student answered tells nothing of this one: what is counted begins anew."""
         given = self.student.given if self.student else row.student
-        return None if given == row.student else row.model_copy(update={"student": given})
+        if given == row.student:
+            return None
+        since = now() if row.mode in ("cascade", "student") else row.changed
+        return row.model_copy(update={"student": given, "changed": since})
 
     def _row_of(self, mode: Mode) -> StandIn:
         return StandIn(
@@ -167,31 +166,17 @@ class Modes:
             changed=now(),
         )
 
-    def _checked(self, mode: Mode) -> Standing:
-        """The mode as it is asked for. Raises SwapError where it cannot be."""
-        if mode not in MODES:
-            raise SwapError(f"there is no mode {mode!r}; take one of {', '.join(MODES)}")
-        if mode == "record":
-            return Standing()
-        if self.student is None:
-            raise SwapError(f"{self.name}: mode {mode} needs a student; give student=")
-        if mode != "cascade":
-            return Standing(mode)
-        if self.agreement is None:
-            raise SwapError(f"{self.name}: mode cascade needs agreement=, such as 0.97")
-        found = self._calibration()
-        if found is None or found.threshold is None:
-            why = "refuses it: the rows do not support it" if found else "is not there"
-            raise SwapError(
-                f"{self.name}: the calibration of {self.student.run.name} for agreement "
-                f"{self.agreement} {why}; record or shadow more rows, then understudy calibrate"
-            )
-        return Standing(mode, found)
-
     def _checked_now(self, mode: Mode) -> Standing:
-        """The same; the teacher alone for as long as the store cannot be read."""
+        """The mode as it is asked for; the teacher alone for as long as the store cannot be read.
+        Raises SwapError where it cannot be."""
         try:
-            return self._checked(mode)
+            return checked_standing(
+                self.name,
+                mode,
+                student=self.student,
+                agreement=self.agreement,
+                calibration=self._calibration,
+            )
         except StoreError as error:
             self._lose(error)
             return Standing()
@@ -204,13 +189,12 @@ class Modes:
             self._tell(f"mode {mode} is asked for, and the teacher answers: {error}")
             return Standing()
 
-    def _calibration(self) -> Calibration | None:
-        assert self.student is not None
+    def _calibration(self, student: Student) -> Calibration | None:
         store = self._opened()
         if store is None:
             return None
         return newest_calibration(
-            store, task=self.task, student=self.student.run.id, agreement=self.agreement
+            store, task=self.task, student=student.run.id, agreement=self.agreement
         )
 
     def _read(self) -> StandIn | None:

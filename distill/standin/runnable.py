@@ -16,7 +16,8 @@ from ...store.rows import Mode
 from .call import Call, Calls
 from .desk import Desk
 from .first import StudentFirst
-from .modes import Modes, Standing
+from .modes import Modes
+from .standing import Standing
 
 
 class StandIn(Runnable[Any, Any]):
@@ -67,7 +68,7 @@ class StandIn(Runnable[Any, Any]):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The chain's answer, or the student's, as the mode says."""
         standing = self._begin()
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.answer, standing)
             return self._call_with_config(answer, input, config, **kwargs)
         with Call(self.desk, input, shadow=standing.mode == "shadow") as call:
@@ -77,7 +78,7 @@ class StandIn(Runnable[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The same in an event loop."""
         standing = self._begin()
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.aanswer, standing)
             return await self._acall_with_config(answer, input, config, **kwargs)
         with Call(self.desk, input, shadow=standing.mode == "shadow") as call:
@@ -95,7 +96,7 @@ class StandIn(Runnable[Any, Any]):
         """The same for many: the chain, and the student, see one batch."""
         standing = self._begin(len(inputs))
         kwargs["return_exceptions"] = return_exceptions
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.answer_all, standing)
             return self._batch_with_config(answer, inputs, config, **kwargs)
         with self._calls(inputs, standing) as calls:
@@ -114,7 +115,7 @@ class StandIn(Runnable[Any, Any]):
         """The same in an event loop."""
         standing = self._begin(len(inputs))
         kwargs["return_exceptions"] = return_exceptions
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.aanswer_all, standing)
             return await self._abatch_with_config(answer, inputs, config, **kwargs)
         with self._calls(inputs, standing) as calls:
@@ -127,7 +128,7 @@ class StandIn(Runnable[Any, Any]):
     ) -> Iterator[Any]:
         """The chain's stream; a student's answer comes whole."""
         standing = self._begin()
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.answer, standing)
             yield self._call_with_config(answer, input, config, **kwargs)
             return
@@ -141,7 +142,7 @@ class StandIn(Runnable[Any, Any]):
     ) -> AsyncIterator[Any]:
         """The same in an event loop."""
         standing = self._begin()
-        if _asks_first(standing):
+        if standing.asks_first:
             answer = partial(self.first.aanswer, standing)
             yield await self._acall_with_config(answer, input, config, **kwargs)
             return
@@ -190,7 +191,3 @@ class StandIn(Runnable[Any, Any]):
     def get_graph(self, config: RunnableConfig | None = None) -> Graph:
         """The chain's."""
         return self.bound.get_graph(config)
-
-
-def _asks_first(standing: Standing) -> bool:
-    return standing.mode in ("cascade", "student")
