@@ -14,12 +14,13 @@ class Promise:
 
     Counted are the student's own answers that the teacher checked. The same text counts once, as in
     the calibration: asked again it would be checked again, and tell nothing new. The promise is
-    broken when the confidence sequence of these texts lies below `agreement`. That is an upper
-    bound of what a kept promise risks also where the share changes with the calls, as long as it
-    never falls below: raising one call's chance to agree raises every later count (coupling), and
-    the sequence breaks on low counts alone. All processes of a store see the same calls in the same
-    order, so that they share one risk. A share that falls after a long time of keeping is found
-    late, for all texts count: the watch's detectors forget, and are faster there.
+    broken when the sequence of these texts shows that the share is below `agreement`. What a kept
+    promise risks is bounded also where its share changes from call to call and never falls below:
+    raising a call's chance to agree raises every later count (coupling), and the evidence, convex
+    in the count and at most 1 at `agreement` itself, is enough on low counts alone. All processes
+    of a store see the same calls in the same order, so that they share one risk. A share that falls
+    after a long time of keeping is found late, for all texts count: the watch's detectors forget,
+    and are faster there.
     """
 
     def __init__(self, name: str, *, agreement: float, since: str) -> None:
@@ -43,11 +44,10 @@ class Promise:
         """One more text."""
         self.live = self.live.after(agreed)
         if self.broken is None and not agreed and self.live.below(self.agreement, CONFIDENCE):
-            low, high = self.live.interval(CONFIDENCE)
             self.broken = (
                 f"bound: the student agrees in less than {self.agreement:g} ({self.live.agreed:,} "
-                f"of {self.live.asked:,} checked texts since {self.since}; by the confidence "
-                f"sequence in {low:.3f} to {high:.3f})"
+                f"of {self.live.asked:,} checked texts since {self.since}, with "
+                f"{100 * CONFIDENCE:g} % confidence at any time)"
             )
 
     def _new(self, store: Store) -> list[tuple[str, bool]]:

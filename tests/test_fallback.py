@@ -1,0 +1,262 @@
+"""A stand-in falls back by itself: when a broken promise shows in its checks, and hardly else."""
+
+from __future__ import annotations
+
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.call_samples import NOW, add_calls
+from tests.swap_samples import Pupil, app, calibrate, mood_of, sure
+from understudy.distill import swap
+from understudy.distill.guarantee.promise import Promise
+from understudy.distill.guarantee.sequence import LiveAgreement
+from understudy.distill.standin.runnable import StandIn
+from understudy.distill.standin.status import status_of
+from understudy.store import Store
+from understudy.store.rows import Call, Mode
+from understudy.store.rows import StandIn as Row
+from understudy.store.stand_ins import replace_stand_in, save_stand_in, stand_in
+
+ASKED, LIVES, TEXTS = 0.95, 400, 1500
+BEFORE, LATER = "2026-11-24T00:00:00.000+00:00", "2026-11-25T00:00:01.000+00:00"
+
+
+def life(seed: int, share: Callable[[int], float], texts: int = TEXTS) -> int | None:
+    """After how many checked texts a promise of ASKED is called broken."""
+    draw, promise = random.Random(seed), Promise("app", agreement=ASKED, since=NOW)
+    for number in range(texts):
+        promise.see(draw.random() < share(number))
+        if promise.broken:
+            return promise.live.asked
+    return None
+
+
+@pytest.mark.parametrize(
+    "share",
+    [lambda _: ASKED, lambda n: 0.99 if n % 200 < 150 else ASKED, lambda _: 0.97],
+    ids=["at the bound", "above it in turns", "above it"],
+)
+def test_a_kept_promise_is_called_broken_in_at_most_a_twentieth_of_lives(
+    share: Callable[[int], float],
+) -> None:
+    broken = sum(life(seed, share) is not None for seed in range(LIVES))
+    assert broken <= 0.05 * LIVES
+
+
+def test_a_broken_promise_is_found() -> None:
+    found = [life(seed, lambda _: 0.85) for seed in range(100)]
+    assert sum(texts is not None and texts <= 300 for texts in found) >= 95
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1.0])
+def test_a_first_miss_alone_breaks_no_promise_that_allows_one(share: float) -> None:
+    assert LiveAgreement(0, 1).below(share) == (share == 1.0)
+    assert LiveAgreement(5, 100).below(share)
+    assert not LiveAgreement().below(share)
+    assert not LiveAgreement(100, 100).below(share)
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store(":memory:") as opened:
+        for name in ("app", "web"):
+            save_stand_in(opened, Row(name=name, task="t", mode="student", changed=NOW))
+        yield opened
+
+
+def checked(text: str | int, agreed: bool | None = False, **facts: Any) -> Call:
+    known: dict[str, Any] = {"answered_by": "student", "sampled": True, "at": LATER}
+    return Call(stand_in="app", example=f"{text}", agreed=agreed, **{**known, **facts})
+
+
+def test_each_text_that_the_student_answered_and_the_teacher_checked_counts_once(
+    store: Store,
+) -> None:
+    promise = Promise("app", agreement=0.9, since=NOW)
+    assert promise.look(store) is None
+    add_calls(store, [checked("the same") for _ in range(100)])
+    add_calls(store, [checked(f"passed {n}", answered_by="teacher") for n in range(100)])
+    add_calls(store, [checked(f"unchecked {n}", agreed=None) for n in range(100)])
+    add_calls(store, [checked(f"before {n}", at=BEFORE) for n in range(100)])
+    add_calls(store, [checked(f"web {n}").model_copy(update={"stand_in": "web"}) for n in range(9)])
+    assert promise.look(store) is None
+    assert promise.live == LiveAgreement(0, 1)
+    add_calls(store, [checked(n, agreed=n < 18) for n in range(20)])
+    assert promise.look(store) is None
+    assert promise.live == LiveAgreement(18, 21)
+    add_calls(store, [checked(100 + n) for n in range(20)])
+    told = promise.look(store)
+    assert told is not None
+    assert told.startswith("bound: the student agrees in less than 0.9 (18 of 2")
+    late = Promise("app", agreement=0.9, since=NOW)  # another process, which looks only now
+    assert late.look(store) == told == promise.look(store)
+
+
+def test_a_row_is_replaced_only_while_it_is_the_one_that_was_judged(store: Store) -> None:
+    before = stand_in(store, "app")
+    assert before is not None
+    fallen = before.model_copy(update={"mode": "record", "reason": "bound"})
+    byhand = before.model_copy(update={"mode": "shadow"})
+    save_stand_in(store, byhand)
+    assert not replace_stand_in(store, before, fallen)
+    assert stand_in(store, "app") == byhand
+    assert replace_stand_in(store, byhand, fallen)
+    assert stand_in(store, "app") == fallen
+    assert not replace_stand_in(store, fallen.model_copy(update={"name": "none"}), fallen)
+
+
+def wrong(text: str) -> tuple[str, float]:
+    """A pupil that is sure, and wrong in every second text."""
+    right = mood_of(text)
+    other = "bad" if right == "good" else "good"
+    return (other if text.endswith(("1", "3", "5", "7", "9")) else right), 0.99
+
+
+def standing(
+    path: Path, mode: Mode = "student", says: Any = wrong, **options: Any
+) -> tuple[StandIn, list[str]]:
+    heard: list[str] = []
+    options = {"agreement": 0.9, "check": 1.0, **options}
+    chain = swap(
+        app(), store=path, student=Pupil(says), mode=mode, on_alarm=heard.append, **options
+    )
+    return chain, heard
+
+
+def asked(chain: StandIn, texts: int = 60, name: str = "row") -> list[str]:
+    """So many calls; who answered each."""
+    answers = [chain.invoke({"text": f"{name} {n}"}).rationale for n in range(texts)]
+    assert chain.flush(20)
+    return answers
+
+
+def turned(chain: StandIn, mode: str, seconds: float = 4.0) -> bool:
+    """Whether the running app is in the mode in time."""
+    end = time.monotonic() + seconds
+    while chain.mode != mode and time.monotonic() < end:
+        time.sleep(0.02)
+    return chain.mode == mode
+
+
+@pytest.mark.parametrize("mode", ["cascade", "student"])
+def test_every_process_goes_back_to_the_teacher_and_a_restart_stays_there(
+    tmp_path: Path, caplog: Any, mode: Any
+) -> None:
+    path = tmp_path / "u.db"
+    first, _ = standing(path, "record")
+    calibrate(path, first, agreement=0.9, threshold=0.5)
+    first.close()
+    chain, heard = standing(path, mode)
+    other, other_heard = standing(path, mode)
+    assert asked(other, 1, "hello") == ["a pupil's"]
+    assert set(asked(chain)) == {"a pupil's"}
+    with caplog.at_level(logging.WARNING):
+        assert turned(chain, "record")
+        assert turned(other, "record")
+    with Store(path) as opened:
+        row = status_of(opened, "verdict").stand_in
+    assert row.mode == "record"
+    assert row.reason is not None
+    assert row.reason.startswith("bound: the student agrees in less than 0.9")
+    assert heard == other_heard == [row.reason]
+    lines = [line for line in caplog.messages if "to record" in line]
+    assert lines == [f"verdict goes from mode {mode} to record: {row.reason}"] * 2
+    assert asked(chain, 1, "after") == ["it says after 0"]
+    chain.close()
+    other.close()
+    again, _ = standing(path, mode)  # the code still says so
+    assert again.mode == "record"
+    again.mode = mode  # somebody has looked, and says so anew: what was before is over
+    asked(again, 3, "anew")
+    time.sleep(1.2)
+    assert again.mode == mode
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("says", "options"),
+    [
+        (sure, {}),
+        (wrong, {"agreement": None}),
+        (wrong, {"check": 0.0}),
+        (lambda text: ("odd", 0.9) if "fail" in text else sure(text), {}),
+    ],
+    ids=["it agrees", "nothing was asked for", "nothing is checked", "it fails"],
+)
+def test_a_student_stays_where_no_check_speaks_against_it(
+    tmp_path: Path, says: Any, options: dict[str, Any]
+) -> None:
+    chain, heard = standing(tmp_path / "u.db", says=says, **options)
+    asked(chain)
+    assert not turned(chain, "record", 1.2)
+    assert heard == []
+    chain.close()
+
+
+def test_one_question_asked_again_and_again_is_no_evidence(tmp_path: Path) -> None:
+    chain, _ = standing(tmp_path / "u.db")
+    for _ in range(80):
+        chain.invoke({"text": "row 1"})
+    assert chain.flush(20)
+    assert not turned(chain, "record", 1.2)
+    chain.close()
+
+
+def test_the_teacher_answers_at_once_though_the_store_is_held_and_the_row_follows(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "u.db"
+    chain, heard = standing(path)
+    asked(chain)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    assert turned(chain, "record", 6)
+    with Store(path, read_only=True) as opened:
+        row = stand_in(opened, "verdict")
+    held = row is not None and row.mode == "student"
+    other.execute("rollback")
+    other.close()
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
+        with Store(path, read_only=True) as opened:
+            row = stand_in(opened, "verdict")
+        if row is not None and row.mode == "record":
+            break
+        time.sleep(0.05)
+    assert held
+    assert row is not None
+    assert row.mode == chain.mode == "record"
+    assert heard == [row.reason]
+    chain.close()
+
+
+def test_another_student_under_the_same_mode_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    chain, _ = standing(path, "record")
+    asked(chain, 1)
+    chain.close()
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+        assert row is not None
+        told = {"mode": "student", "reason": None, "student": "older", "changed": NOW}
+        save_stand_in(opened, row.model_copy(update=told))
+        add_calls(
+            opened,
+            [checked(n).model_copy(update={"stand_in": "verdict"}) for n in range(100)],
+        )
+    chain, _ = standing(path, "student", says=sure)
+    asked(chain, 5)
+    assert not turned(chain, "record", 1.2)
+    with Store(path) as opened:
+        found = stand_in(opened, "verdict")
+    assert found is not None
+    assert (found.student, found.mode) == ("pupil", "student")
+    assert found.changed > NOW
+    chain.close()
