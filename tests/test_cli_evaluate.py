@@ -153,3 +153,50 @@ def test_a_mistake_is_one_line_that_names_it(labelled, arguments, words):
     status, _, error = labelled("evaluate", *arguments)
     assert status in (1, 2)
     assert words in one_line(error)
+
+
+def test_a_junk_system_is_one_line_and_status_1_and_the_others_are_reported(labelled):
+    Path("junk.py").write_text("raise ValueError('no such thing')\n")
+    Path("mine.py").write_text(
+        "from langchain_core.runnables import RunnableLambda\n"
+        "part = {'polaridade': 'Positivo', 'emocao': 'Felicidade'}\n"
+        "chain = RunnableLambda(lambda row: {'f1': part, 'f2': part, 'f3': part})\n"
+    )
+    systems = ["--system", "junk.py:chain", "--run", "runs/none", "--system", "mine.py:chain"]
+    status, out, error = labelled("evaluate", *systems, "--gate", "majority.accuracy >= 0 on test")
+    assert status == 1
+    assert "mine.py:chain" in out
+    assert "holds" in out
+    lines = [line for line in error.splitlines() if line.startswith("understudy: ")]
+    assert [line.split(" failed: ")[0] for line in lines] == [
+        "understudy: system runs/none",
+        "understudy: system junk.py:chain",
+    ]
+    assert "ValueError: no such thing" in lines[1]
+    assert "Traceback" not in error
+    status, out, error = labelled("evaluate", *systems, "--json")
+    told = json.loads(out)
+    assert status == 1
+    assert [one["name"] for one in told["failed"]] == ["runs/none", "junk.py:chain"]
+    assert "no such thing" in told["failed"][1]["reason"]
+    assert "mine.py:chain" in {one["name"] for one in told["report"]["systems"]}
+    status, out, error = labelled("evaluate", *systems, "--dry-run")
+    assert (status, "mine.py:chain: 0 rows left" in out) == (1, True)
+    assert "cannot be asked" in error
+    status, out, _ = labelled("evaluate", "--json")
+    assert (status, json.loads(out)["failed"]) == (0, [])
+
+
+def test_a_gate_that_names_a_system_that_failed_does_not_hold(labelled):
+    gate = ["--gate", "junk.py:chain.accuracy >= 0.5"]
+    status, _, error = labelled("evaluate", "--system", "junk.py:chain", *gate)
+    assert status == 1
+    assert "junk.py:chain" in error
+
+
+def test_a_student_in_runs_whose_card_is_broken_fails_alone(labelled):
+    Path("runs/broken").mkdir(parents=True)
+    Path("runs/broken/understudy.json").write_text("{", encoding="utf-8")
+    status, out, error = labelled("evaluate")
+    assert (status, "tfidf" in out) == (1, True)
+    assert "runs/broken" in one_line(error)

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from understudy.chains import StudentError
 from understudy.distill.evaluation.baselines import majority_chain, tfidf_chain
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.entrants import arm_of, entrants
+from understudy.distill.evaluation.failing import NotAsked
 from understudy.distill.evaluation.finding import held_out
 from understudy.distill.evaluation.results import Correctness, SystemResult
 from understudy.distill.evaluation.systems import evaluate, teaching_run
@@ -410,7 +410,7 @@ def test_a_student_that_cannot_be_loaded_is_one_error_and_stores_no_row(
             )
             rows = [(example, {"answer": {"mood": "Medo", "urgent": False}, "reasoning": "x"})]
             record_labels(tiny_task, store, rows, model="m")
-        with pytest.raises(StudentError, match="adapter does not fit its base"):
+        with pytest.raises(NotAsked, match="adapter does not fit its base"):
             evaluate(tiny_task, store, students=[folder])
         assert [run.role for run in store.runs(role="student")] == []
 

@@ -15,6 +15,8 @@ from pydantic import Field
 from understudy.chains import TaskError
 from understudy.distill.evaluation.asked import as_thoughts
 from understudy.distill.evaluation.comparing import compare
+from understudy.distill.evaluation.failing import NotAsked
+from understudy.distill.evaluation.foreseen import foresee
 from understudy.distill.evaluation.prompted import Prompting, load_system, system_names
 from understudy.distill.evaluation.rationales import RATIONALE_OF
 from understudy.distill.evaluation.systems import evaluate
@@ -23,7 +25,7 @@ from understudy.distill.labelling.limits import LabellingError, Limits, Stopped
 from understudy.distill.labelling.prices import price_per_million
 from understudy.distill.recorded import record_labels
 from understudy.examples.news.task import task as news
-from understudy.store import Example, Store, example_id
+from understudy.store import Example, Store, StoreError, example_id
 
 MOODS = ("Alegria", "Medo", "Neutro", "Emoção")
 
@@ -153,7 +155,7 @@ def test_a_strategy_that_is_unknown_or_lacks_something_is_said_before_a_call(tin
         Prompting(strategies=["magic"])
     model = Scripted(asked=[])
     with tiny_store(tiny_task) as store:
-        with pytest.raises(TaskError, match="agent"):
+        with pytest.raises(NotAsked, match="agent"):
             evaluate(tiny_task, store, prompting=Prompting(strategies=["agent"], models=[model]))
         assert model.asked == []
 
@@ -182,9 +184,108 @@ def test_money_ends_the_asking_of_all_systems_together_and_what_was_bought_stays
         assert names(compare(tiny_task, store)) >= {"teacher", "tfidf"}
         evaluate(tiny_task, store, prompting=prompting, limits=Limits(max_usd=1.0))
         assert len(model.asked) - bought == 12
-        with pytest.raises(LabellingError, match="price"):
+        with pytest.raises(NotAsked, match="price"):
             evaluate(tiny_task, store, systems={"other": other}, limits=Limits(max_usd=1.0))
         assert other.asked == []
+
+
+RULE: Any = RunnableLambda(lambda row: {"mood": "Medo", "urgent": "1" in row["sentence"]})
+
+
+def test_a_system_that_is_junk_is_named_at_the_end_and_all_others_are_asked(
+    tiny_task, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name, line in (("raises", "1 / 0"), ("leaves", "raise SystemExit(3)")):
+        (tmp_path / f"{name}.py").write_text(f"{line}\n")
+
+    def burst(row: dict[str, str]) -> Any:
+        raise RuntimeError("a key sk-abcdefghijkl in it")
+
+    systems: dict[str, Any] = {
+        "raises": f"{tmp_path}/raises.py:chain",
+        "leaves": f"{tmp_path}/leaves.py:chain",
+        "lacking": f"{tmp_path}/none.py:chain",
+        "nobody": "nobody:nothing",
+        "keyless": "openai:gpt-x",
+        "nonsense": saying("no JSON"),
+        "burst": RunnableLambda(burst),
+        "number": 3,
+        "rule": RULE,
+    }
+    with tiny_store(tiny_task) as store:
+        with pytest.raises(NotAsked) as raised:
+            evaluate(
+                tiny_task,
+                store,
+                students=[tmp_path / "runs" / "none"],
+                base=str(tmp_path / "no-base"),
+                systems=systems,
+            )
+        failed = {one.name: one.reason for one in raised.value.failed}
+        assert list(failed) == [f"{tmp_path}/runs/none", "base", *list(systems)[:-1]]
+        for name, word in (
+            ("raises", "ZeroDivisionError"),
+            ("leaves", "exit 3"),
+            ("lacking", "there is no file"),
+            ("nobody", "no provider"),
+            ("keyless", "OPENAI_API_KEY"),
+            ("nonsense", "none of its 6 rows has a valid answer"),
+            ("burst", "RuntimeError"),
+        ):
+            assert word in failed[name], failed[name]
+        assert all("\n" not in line and "sk-abcdef" not in line for line in failed.values())
+        assert raised.value.stopped is None
+        assert names(compare(tiny_task, store)) == {"teacher", "tfidf", "rule", "majority"}
+
+
+def test_a_chain_that_gives_nothing_for_row_after_row_ends_itself_alone(tiny_task):
+    with tiny_store(tiny_task, test=40) as store:
+        with pytest.raises(NotAsked, match="nonsense") as raised:
+            evaluate(tiny_task, store, systems={"nonsense": saying(3), "rule": RULE})
+        (failed,) = raised.value.failed
+        assert "rows in a row" in failed.reason
+        assert "rule" in names(compare(tiny_task, store))
+
+
+def test_a_limit_still_ends_the_asking_and_what_had_failed_before_is_named(tiny_task):
+    price = price_per_million("test", input=1, output=5)
+    with tiny_store(tiny_task) as store:
+        with pytest.raises(NotAsked, match="nobody") as raised:
+            evaluate(
+                tiny_task,
+                store,
+                systems={"nobody": "nobody:nothing"},
+                prompting=Prompting(
+                    strategies=["zero_shot", "cot"], models=[Scripted(asked=[])], prices=[price]
+                ),
+                limits=Limits(max_usd=0.0005),
+                concurrency=1,
+            )
+        assert isinstance(raised.value.stopped, Stopped)
+
+
+def test_what_ails_the_store_ends_the_asking_of_everybody(tiny_task):
+    asked = []
+
+    def breaking(row: dict[str, str]) -> Any:
+        store.close()
+        return {"mood": "Medo", "urgent": True}
+
+    after: Any = RunnableLambda(lambda row: asked.append(row))
+    store = tiny_store(tiny_task)
+    with pytest.raises(StoreError):
+        evaluate(tiny_task, store, systems={"first": RunnableLambda(breaking), "second": after})
+    assert asked == []
+
+
+def test_a_dry_run_names_what_cannot_be_asked_beside_what_would_be(tiny_task):
+    with tiny_store(tiny_task) as store:
+        found = foresee(tiny_task, store, systems={"nobody": "nobody:nothing", "rule": RULE})
+        told = {one.name: one.failed for one in found}
+        assert "no provider" in (told.pop("nobody") or "")
+        assert told == {"majority": None, "tfidf": None, "rule": None}
+        assert [run.role for run in store.runs()] == ["teacher"]
 
 
 def test_a_chat_model_is_a_baseline_under_a_name_of_its_own(tiny_task):

@@ -67,18 +67,18 @@ RandomLabelsOption = Annotated[
     bool, _strategy("--random-labels", help="with labels drawn at random")
 ]
 SamplesOption = Annotated[
-    int | None, _strategy(min=2, help="answers of one model that are counted")
+    int | None, _strategy(min=2, help="of self_consistency: so many answers are counted")
 ]
 TemperatureOption = Annotated[
     float | None, _strategy(min=0, help="of the samples, else of the teachers")
 ]
-PersonaOption = Annotated[list[str] | None, _strategy(help="who a voter is; repeatable")]
+PersonaOption = Annotated[list[str] | None, _strategy(help="of vote: who a voter is; repeatable")]
 MendOption = Annotated[
     bool,
     _strategy("--mend", help="a new reasoning where the elected one does not fit"),
 ]
-RoundsOption = Annotated[int | None, _strategy(min=1, help="of a negotiation, two calls each")]
-ToolsOption = Annotated[str | None, _strategy(help="file.py:name, a list of an agent's tools")]
+RoundsOption = Annotated[int | None, _strategy(min=1, help="of negotiate, two calls each")]
+ToolsOption = Annotated[str | None, _strategy(help="of agent: file.py:name, a list of tools")]
 MaxCallsOption = Annotated[int | None, _strategy(min=1, help="of an agent for each row")]
 
 PlanOption = Annotated[bool, _money("--plan", help="print what it would cost and stop")]
@@ -90,7 +90,11 @@ MaxUsdOption = Annotated[
 MaxTokensOption = Annotated[int | None, _money(help="tokens, in and out, that the run may spend")]
 OutputCapOption = Annotated[
     int | None,
-    _money("--max-output-tokens", min=1, help="of one call; --max-usd needs it"),
+    _money(
+        "--max-output-tokens",
+        min=1,
+        help="of one call of a model that is paid for; --max-usd needs it",
+    ),
 ]
 PricesOption = Annotated[
     Path | None,

@@ -7,14 +7,14 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..defaults import base_of
 from ..progress import row_bars
+from . import distill_options as shared
 from . import evaluate_options as options
 from .display import print_table
+from .ending import asked_all, check_gates, complain, end
 from .options import (
-    COME_BACK,
     DEFAULT_STORE,
     SAMPLE_TASK,
     BackupMinutesOption,
@@ -25,17 +25,12 @@ from .options import (
     TaskOption,
     backups,
     check_folder,
-    fail,
     open_store,
     remark,
     say,
     stoppable,
     tell,
 )
-
-if TYPE_CHECKING:
-    from ..evaluation.results import Report
-    from ..labelling.limits import Stopped
 
 
 def evaluate(
@@ -52,22 +47,22 @@ def evaluate(
     strategy: options.StrategyOption = None,
     teacher: options.TeacherOption = None,
     shots: options.ShotsOption = None,
-    samples: options.SamplesOption = None,
+    samples: shared.SamplesOption = None,
     temperature: options.TemperatureOption = None,
-    persona: options.PersonaOption = None,
-    rounds: options.RoundsOption = None,
-    tools: options.ToolsOption = None,
+    persona: shared.PersonaOption = None,
+    rounds: shared.RoundsOption = None,
+    tools: shared.ToolsOption = None,
     max_usd: options.MaxUsdOption = None,
     max_tokens: options.MaxTokensOption = None,
-    max_output_tokens: options.OutputCapOption = None,
+    max_output_tokens: shared.OutputCapOption = None,
     base_url: options.BaseUrlOption = None,
     key_variable: options.KeyVariableOption = None,
-    prices: options.PricesOption = None,
+    prices: shared.PricesOption = None,
     concurrency: options.ConcurrencyOption = 8,
-    rpm: options.RpmOption = None,
-    tpm: options.TpmOption = None,
-    timeout: options.TimeoutOption = 120.0,
-    retries: options.RetriesOption = 6,
+    rpm: shared.RpmOption = None,
+    tpm: shared.TpmOption = None,
+    timeout: shared.TimeoutOption = 120.0,
+    retries: shared.RetriesOption = 6,
     machine_usd_per_hour: options.MachineOption = None,
     margin: options.MarginOption = 0.02,
     gate: options.GateOption = None,
@@ -80,14 +75,15 @@ def evaluate(
 ) -> None:
     """Students, base, baselines and any other system answer the held-out rows; who got it right?
 
-    Run again, only what is missing is asked: adding a system asks that one alone.
+    Run again, only what is missing is asked: adding a system asks that one alone. A system that
+    cannot be asked is named at the end, with exit status 1; the others are asked all the same.
     """
     from ...chains.loading import load_task
-    from ..evaluation.typed import named_systems, prompting_of
+    from ..evaluation.typed import base_grown_from, named_systems, prompting_of
     from ..labelling.jobs import limits_of
     from ..labelling.prices import default_table
 
-    _check_gates(gate or [])
+    check_gates(gate or [])
     _say_traced()
     loaded = load_task(task)
     given = {
@@ -121,7 +117,7 @@ def evaluate(
         students, others = named_systems(run or [], system or [], loaded.name, task, served)
         asked = {
             "students": students,
-            "base": None if no_base else base or base_of(students),
+            "base": None if no_base else base or base_grown_from(students),
             "notebook": notebook,
             "systems": others,
             "prompting": prompting_of(
@@ -138,7 +134,7 @@ def evaluate(
         if dry_run:
             _foresee(loaded, opened, {**asked, "splits": split, "limit": limit}, as_json)
             return
-        found, stopped = _evaluated(
+        found, stopped, failed = asked_all(
             loaded,
             opened,
             **asked,
@@ -156,8 +152,9 @@ def evaluate(
         say(dividend.sentence)
     if found.learning is not None:
         say(found.learning.sentence)
-    told = {"report": found.model_dump(mode="json")} if as_json else {}
-    _end(found, gate or [], stopped, told, as_json)
+    told: dict[str, Any] = {"failed": [dataclasses.asdict(one) for one in failed]}
+    told |= {"report": found.model_dump(mode="json")} if as_json else {}
+    end(found, gate or [], told, as_json, stopped=stopped, failed=failed)
 
 
 def report(
@@ -177,7 +174,7 @@ def report(
     from ..evaluation.results import Report
     from ..reporting.pages import report as write
 
-    _check_gates(gate or [])
+    check_gates(gate or [])
     check_folder(out)
     with open_store(store, create=False) as opened, _folder(out, dry_run) as folder:
         page = write(
@@ -199,7 +196,7 @@ def report(
     else:
         say(f"report {files[0]}")
     told = {"page": files[0], "files": files, "written": not dry_run, "answer": found.answer}
-    _end(found, gate or [], None, told, as_json)
+    end(found, gate or [], told, as_json)
 
 
 def _folder(out: Path, dry_run: bool) -> contextlib.AbstractContextManager[Path | str]:
@@ -211,8 +208,11 @@ def _foresee(task: Any, store: Any, asked: dict[str, Any], as_json: bool) -> Non
     from ..evaluation.foreseen import foresee, in_all
 
     found = foresee(task, store, **asked)
-    lines = [*(one.told() for one in found), in_all(found)]
+    lines = [*(one.told() for one in found if one.failed is None), in_all(found)]
     tell([dataclasses.asdict(one) for one in found], lines, as_json=as_json)
+    failed = [one.told() for one in found if one.failed is not None]
+    if failed:
+        complain(failed)
 
 
 def _remade_by(
@@ -233,63 +233,11 @@ def _remade_by(
     return [shlex.join(told + (["--no-text"] if no_text else []))]
 
 
-def _evaluated(
-    task: Any, store: Any, *, shown: dict[str, Any], **asked: Any
-) -> tuple[Report, Stopped | None]:
-    """The report, also where a limit ended the asking: of what the store then holds."""
-    from ..evaluation.comparing import compare
-    from ..evaluation.systems import evaluate as evaluate_all
-    from ..labelling.limits import LabellingError, Stopped
-    from ..labelling.teaching import in_flags
-
-    try:
-        return evaluate_all(task, store, **asked, **shown), None
-    except Stopped as stopped:
-        return compare(task, store, **shown), stopped
-    except LabellingError as error:
-        raise LabellingError(in_flags(str(error))) from error
-
-
 def _say_traced() -> None:
     from langsmith.utils import tracing_is_enabled
 
     if tracing_is_enabled():
         remark("LangSmith tracing is on: prompts and answers leave this machine for it, too")
-
-
-def _check_gates(gates: Sequence[str]) -> None:
-    """Say what is wrong with an expression before anybody is asked anything."""
-    from ..evaluation.gate import parsed
-
-    for expression in gates:
-        parsed(expression)
-
-
-def _end(
-    report: Report,
-    gates: Sequence[str],
-    stopped: Stopped | None,
-    told: dict[str, Any],
-    as_json: bool,
-) -> None:
-    """The last lines, and the exit status: 1 for a gate that does not hold, COME_BACK."""
-    from ..evaluation.gate import gate
-    from ..labelling.teaching import in_flags
-
-    results = gate(report, gates)
-    for one in results:
-        say(f"gate {one.expression}: {'holds' if one.passed else 'does not hold'}; {one.reason}")
-    if as_json:
-        judged = [dataclasses.asdict(one) for one in results]
-        tell({**told, "gates": judged, "stopped": stopped and str(stopped)}, as_json=True)
-    if stopped is not None:
-        line = in_flags(stopped.reason)
-        if stopped.resume is not None:
-            fail(line, status=COME_BACK)
-        say(line)
-    failed = [one for one in results if not one.passed]
-    if failed:
-        fail(f"gate {failed[0].expression} does not hold: {failed[0].reason}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"evaluate": evaluate, "report": report}

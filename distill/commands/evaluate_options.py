@@ -1,4 +1,7 @@
-"""The options of the commands evaluate and report, by what they are about."""
+"""The options of the commands evaluate and report, by what they are about.
+
+What distill takes in the same words is in distill_options.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import Annotated
 import typer
 
 _who = partial(typer.Option, rich_help_panel="Who is asked")
-_prompts = partial(typer.Option, rich_help_panel="Prompt strategies")
-_money = partial(typer.Option, rich_help_panel="Money and pace")
+_prompts = partial(typer.Option, rich_help_panel="Strategy")
+_money = partial(typer.Option, rich_help_panel="Money")
+_pace = partial(typer.Option, rich_help_panel="Pace")
 _verdict = partial(typer.Option, rich_help_panel="Verdict")
 
 RunOption = Annotated[
@@ -79,10 +83,6 @@ ShotsOption = Annotated[
     Path | None,
     _prompts(help="worked examples, as distill takes them; default: 6 of the teacher's labels"),
 ]
-SamplesOption = Annotated[int | None, _prompts(min=2, help="of self_consistency")]
-PersonaOption = Annotated[list[str] | None, _prompts(help="of vote; repeatable")]
-RoundsOption = Annotated[int | None, _prompts(min=1, help="of negotiate, two calls each")]
-ToolsOption = Annotated[str | None, _prompts(help="of agent: file.py:name, a list of tools")]
 TemperatureOption = Annotated[float | None, _prompts(min=0, help="of self_consistency's samples")]
 
 MaxUsdOption = Annotated[
@@ -95,23 +95,7 @@ BaseUrlOption = Annotated[
 KeyVariableOption = Annotated[
     str | None, _money(help="the environment variable with the key of each --teacher and --system")
 ]
-OutputCapOption = Annotated[
-    int | None,
-    _money(
-        "--max-output-tokens",
-        min=1,
-        help="of one call of a --teacher or --system; --max-usd needs it",
-    ),
-]
-PricesOption = Annotated[
-    Path | None,
-    _money(help="TOML: USD per million tokens; default: prices.toml if there"),
-]
-ConcurrencyOption = Annotated[int, _money(min=1, help="rows asked of a paid model side by side")]
-RpmOption = Annotated[float | None, _money("--rpm", help="requests a minute at most")]
-TpmOption = Annotated[float | None, _money("--tpm", help="tokens a minute at most")]
-TimeoutOption = Annotated[float, _money(help="seconds of one call")]
-RetriesOption = Annotated[int, _money(min=0, help="of a call that failed on its way")]
+ConcurrencyOption = Annotated[int, _pace(min=1, help="rows asked of a paid model side by side")]
 MachineOption = Annotated[
     float | None,
     _money(

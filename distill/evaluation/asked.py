@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from ...chains.replies import json_in
 from ...chains.task import Task, TaskError, Thought
+from ...store.answers import has_answers
 from ...store.rows import Run, example_id
 from ...store.store import Store
 from ..labelling.alone import alone
@@ -27,6 +28,7 @@ from ..loop import Chain, Progress, Rows, run_chain, run_coroutine
 from ..runs import start
 from ..terms import note_terms
 from .costs import PEAK
+from .failing import Failed, trying
 
 ProgressOf: TypeAlias = Callable[[str], Progress | None]
 
@@ -36,6 +38,7 @@ class Asker:
     """The rows that every system is asked, and how. `limits` hold for what one Asker spends.
 
     Money and tokens count from when it was made: what the runs had cost before is not in it.
+    `failed` are the systems that could not be built or asked.
     """
 
     task: Task
@@ -46,6 +49,11 @@ class Asker:
     schema_retries: int = SCHEMA_RETRIES
     progress: ProgressOf | None = None
     spent: list[Spend] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+
+    def trying(self, name: str) -> contextlib.AbstractContextManager[None]:
+        """A block whose failure is this system's own, and ends nothing but the block."""
+        return trying(name, self.failed)
 
     def ask(self, run: Run, chain: Chain, *, at_once: int, gives_up: bool = True) -> Run:
         """A system that costs nothing answers what it has left."""
@@ -60,6 +68,19 @@ class Asker:
             progress=self.progress(run.name) if self.progress else None,
         )
         return run
+
+    def check_answered(self, run: Run) -> None:
+        """Raise LabellingError where the run has rows, and a valid answer to none of them."""
+        if has_answers(self.store, run.id):
+            return
+        rows, last = 0, None
+        for record in self.store.iter_records(run.id):
+            rows, last = rows + 1, record.error or last
+        if rows:
+            raise LabellingError(
+                f"none of its {rows:,} rows has a valid answer, the last: {last}; mend that and "
+                "run again"
+            )
 
     def left(self, run: Run) -> int:
         """How many rows the run has yet to answer."""

@@ -21,9 +21,10 @@ from ..labelling.limits import Limits
 from ..labelling.planning import render_by, sampled, slots
 from ..labelling.prices import Price
 from ..loop import Chain
+from ..runs import NOTEBOOK
 from .asked import Asker
 from .notebook import notebook_run
-from .prompted import Prompting, System, ask_base, ask_system, ask_teacher, system_names
+from .prompted import Prompting, System, ask_base, ask_systems, ask_teacher, system_names
 from .systems import STUDENT_CONCURRENCY, baselines, local_models, rows_of, taught_pairs
 from .systems import teaching_run as teaching
 
@@ -34,7 +35,8 @@ _NOTHING = Amount()
 class Foreseen:
     """The rows that one system has left. `models` are asked for money: `expected` and `at_most` say
     calls, tokens and US dollars (None is unknown, and `unknown` says why); without any the system
-    costs nothing here, and what a Runnable calls by itself nobody knows.
+    costs nothing here, and what a Runnable calls by itself nobody knows. `failed` says why it
+    cannot be asked at all.
     """
 
     name: str
@@ -44,9 +46,12 @@ class Foreseen:
     expected: Amount = _NOTHING
     at_most: Amount = _NOTHING
     unknown: tuple[str, ...] = ()
+    failed: str | None = None
 
     def told(self) -> str:
         """One line for a person."""
+        if self.failed is not None:
+            return f"{self.name}: cannot be asked: {self.failed}"
         if not self.models or not self.rows:
             return f"{self.name}: {self.rows:,} rows left"
         calls = f"{self.expected.calls:,} calls expected, {self.at_most.calls:,} at most"
@@ -65,6 +70,9 @@ class Foresight(Asker):
         """A system that costs nothing."""
         self.note(run)
         return run
+
+    def check_answered(self, run: Run) -> None:
+        """Nobody has been asked."""
 
     def note(self, run: Run) -> None:
         """Remember how many rows a system has left that costs nothing."""
@@ -125,9 +133,9 @@ def foresee(
 ) -> list[Foreseen]:
     """What `evaluate` would ask with the same arguments: no model is loaded or called, nothing is
     written. The students that a learning curve trains, and rationales alone, are not in it: they
-    cost nothing here. Raises what `evaluate` raises before it asks anybody.
+    cost nothing here. A system that cannot be built is one with `failed`. Raises what `evaluate`
+    raises before it asks anybody.
     """
-    local = list(local_models(task, students, base))
     teacher = teaching(store, task)
     asker = Foresight(
         task=task, store=store, rows=rows_of(task, store, splits, limit), limits=limits or Limits()
@@ -135,17 +143,20 @@ def foresee(
     for run, _make in baselines(task, teacher, taught_pairs(store, task, teacher)):
         asker.note(run)
     if notebook is not None:
-        asker.note(notebook_run(task, notebook))
-    for one in local:
+        with asker.trying(NOTEBOOK):
+            asker.note(notebook_run(task, notebook))
+    for one in local_models(task, students, base, failed=asker.failed):
         asker.note(one.run)
         one.model.close()
     prompting = prompting or Prompting()
     if base is not None:
         ask_base(asker, prompting, base, teacher, STUDENT_CONCURRENCY)
-    for name, system in system_names(systems).items():
-        ask_system(asker, name, system, price_table)
+    ask_systems(asker, system_names(systems), price_table)
     ask_teacher(asker, prompting, teacher)
-    return asker.found
+    lacking = [
+        Foreseen(name=one.name, role="unknown", rows=0, failed=one.reason) for one in asker.failed
+    ]
+    return [*asker.found, *lacking]
 
 
 def in_all(found: Sequence[Foreseen]) -> str:

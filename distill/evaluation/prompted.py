@@ -34,12 +34,26 @@ from ..training.dataset import lesson_pairs
 from ..training.selection import drawn
 from .asked import Asker, as_thoughts
 from .costs import AT_ONCE
+from .failing import Failed
 
-System: TypeAlias = "str | BaseChatModel | Runnable[Any, Any]"
+System: TypeAlias = "str | Named | BaseChatModel | Runnable[Any, Any]"
 SHOTS = 6  # worked examples out of the teacher's labels, where nobody gives any
 REASONED = ("cot", "self_consistency")  # strategies whose worked examples need a reasoning
 _WARM = 0.7  # of a local model's samples, which would else all be the same
 _LONGEST = 512  # tokens of a text that no schema ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A system by its reference, loaded when it is its turn, as `load_system` takes it."""
+
+    reference: str
+    task: str = ""
+    served: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> BaseChatModel | Runnable[Any, Any]:
+        """The chat model or Runnable. Raises TaskError, and whatever its own file raises."""
+        return load_system(self.reference, task=self.task, **self.served)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +62,15 @@ class Prompting:
 
     `given` holds options under their names in `chains.strategies` (shots, samples, personas,
     rounds, ...): each strategy takes those that it has. `prices` are those of `models`, by default
-    what `find_price` says.
+    what `find_price` says. Where some of the teacher's models are in `failed`, none of them is
+    asked.
     """
 
     strategies: Sequence[str] = ()
     models: Sequence[BaseChatModel] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     prices: Sequence[Price | None] | None = None
+    failed: Sequence[Failed] = ()
 
     def __post_init__(self) -> None:
         for name in self.strategies:
@@ -93,24 +109,31 @@ def worked_examples(task: Task, store: Store, teacher: Run, *, reasoned: bool) -
 
 def ask_teacher(asker: Asker, prompting: Prompting, teacher: Run) -> None:
     """The teacher's models under each strategy: the runs that `label` would fill, so that nothing
-    that was bought there is bought again. Raises TaskError, LabellingError, Stopped."""
-    models = list(prompting.models)
-    for strategy in prompting.strategies if models else ():
-        options = _options(asker, prompting, strategy, teacher)
-        asked = _fitting(strategy, models)
-        chain_of = _builder(strategy, asker.task, options)
-        chain_of(asked)  # what is wrong with it is said at once
-        asker.buy(
-            teacher_run(asker.task, asked, strategy=strategy, options=options),
-            asked,
-            prompting.known[: len(asked)],
-            chain_of,
-            calls=calls_per_row(strategy, models=len(asked), **options),
-        )
+    that was bought there is bought again. What fails goes to `asker.failed`. Raises Stopped."""
+    asker.failed.extend(prompting.failed)
+    if not prompting.models or prompting.failed:
+        return
+    for strategy in prompting.strategies:
+        with asker.trying(f"teacher {strategy}"):
+            _ask_teacher(asker, prompting, strategy, teacher)
+
+
+def _ask_teacher(asker: Asker, prompting: Prompting, strategy: str, teacher: Run) -> None:
+    options = _options(asker, prompting, strategy, teacher)
+    asked = _fitting(strategy, list(prompting.models))
+    chain_of = _builder(strategy, asker.task, options)
+    chain_of(asked)  # what is wrong with it is said at once
+    asker.buy(
+        teacher_run(asker.task, asked, strategy=strategy, options=options),
+        asked,
+        prompting.known[: len(asked)],
+        chain_of,
+        calls=calls_per_row(strategy, models=len(asked), **options),
+    )
 
 
 def ask_base(asker: Asker, prompting: Prompting, base: str, teacher: Run, at_once: int) -> None:
-    """The untuned base under each strategy. Raises TaskError, LabellingError, StudentError."""
+    """The untuned base under each strategy. What fails goes to `asker.failed`."""
     from ...chains.student import ChatStudent
 
     if not prompting.strategies:
@@ -118,51 +141,64 @@ def ask_base(asker: Asker, prompting: Prompting, base: str, teacher: Run, at_onc
     untuned = ChatStudent(model=base, max_tokens=_LONGEST)
     try:
         for strategy in prompting.strategies:
-            options = _options(asker, prompting, strategy, teacher)
-            warmth = options.pop("temperature", _WARM) if strategy == "self_consistency" else 0.0
-            asked = untuned.model_copy(update={"temperature": warmth})
-            run = describe_run(
-                asker.task,
-                role="base",
-                name=f"base {strategy}",
-                model=asked,
-                target="reason_label",
-                strategy=strategy,
-                parameters={"base": base, **strategy_parameters(strategy, **options)},
-            )
-            chain = build_strategy(strategy, asker.task, [asked], **options)
-            asker.ask(run, chain, at_once=at_once, gives_up=False)
+            with asker.trying(f"base {strategy}"):
+                options = _options(asker, prompting, strategy, teacher)
+                warmth = options.pop("temperature", _WARM) if strategy == "self_consistency" else 0
+                asked = untuned.model_copy(update={"temperature": float(warmth)})
+                run = describe_run(
+                    asker.task,
+                    role="base",
+                    name=f"base {strategy}",
+                    model=asked,
+                    target="reason_label",
+                    strategy=strategy,
+                    parameters={"base": base, **strategy_parameters(strategy, **options)},
+                )
+                chain = build_strategy(strategy, asker.task, [asked], **options)
+                asker.ask(run, chain, at_once=at_once, gives_up=False)
     finally:
         untuned.close()
+
+
+def ask_systems(
+    asker: Asker, systems: Mapping[str, System], price_table: Path | None = None
+) -> None:
+    """Each of them in turn; what fails goes to `asker.failed`. Raises Stopped."""
+    for name, system in systems.items():
+        with asker.trying(name):
+            ask_system(asker, name, system, price_table)
 
 
 def ask_system(asker: Asker, name: str, system: System, table: Path | None = None) -> None:
     """A model by its name, a chat model, or a Runnable, as a baseline of this name.
 
     A chat model is asked in the teacher's words and within the limits; what a Runnable calls by
-    itself is counted, and not held. Raises TaskError, LabellingError, Stopped.
+    itself is counted, and not held. Raises TaskError, LabellingError (also where it answered no
+    row), Stopped, and whatever somebody's own file raises.
     """
-    if isinstance(system, str):
-        reference, system = system, load_system(system)
+    named = Named(reference=system) if isinstance(system, str) else system
+    reference = named.reference if isinstance(named, Named) else name
+    ready = named.load() if isinstance(named, Named) else named
+    if hasattr(ready, "card"):  # a ChatStudent, which costs nothing
+        _ask_local(asker, name, ready)
+        return
+    if isinstance(ready, BaseChatModel):
+        run = describe_run(
+            asker.task, role="baseline", name=name, model=ready, target="reason_label"
+        )
+        price = find_price(ready, reference=reference, table=table)
+        run = asker.buy(run, [ready], [price], lambda models: answer_chain(asker.task, models[0]))
     else:
-        reference = name
-    if not isinstance(system, BaseChatModel):
         run = describe_run(
             asker.task,
             role="baseline",
             name=name,
-            model=f"{type(system).__name__} {name}",
+            model=f"{type(ready).__name__} {name}",
             target="reason_label",
             strategy="runnable",
         )
-        asker.ask(run, as_thoughts(asker.task, system), at_once=asker.concurrency)
-        return
-    if hasattr(system, "card"):  # a ChatStudent, which costs nothing
-        _ask_local(asker, name, system)
-        return
-    run = describe_run(asker.task, role="baseline", name=name, model=system, target="reason_label")
-    price = find_price(system, reference=reference, table=table)
-    asker.buy(run, [system], [price], lambda ready: answer_chain(asker.task, ready[0]))
+        run = asker.ask(run, as_thoughts(asker.task, ready), at_once=asker.concurrency)
+    asker.check_answered(run)
 
 
 def _ask_local(asker: Asker, name: str, model: Any) -> None:
@@ -194,8 +230,8 @@ def system_names(systems: Mapping[str, System] | Sequence[System]) -> dict[str, 
         return dict(systems)
     named: dict[str, System] = {}
     for system in systems:
-        if isinstance(system, str):
-            name = system
+        if isinstance(system, str | Named):
+            name = system if isinstance(system, str) else system.reference
         elif isinstance(system, BaseChatModel):
             name = model_name(system)
         else:

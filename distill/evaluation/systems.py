@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +16,22 @@ from ...store.rows import Run, fingerprint
 from ...store.store import Store
 from ..labelling.limits import LabellingError, Limits
 from ..loop import Chain, Rows
-from ..runs import describe_run, is_repeat
+from ..runs import NOTEBOOK, describe_run, is_repeat
 from ..training.dataset import lesson_pairs
 from .asked import Asker, ProgressOf, from_rationale, with_peak_memory
 from .baselines import REGULARISATION, Pairs, majority_chain, tfidf_chain
 from .comparing import compare
 from .costs import AT_ONCE
+from .failing import Failed, told_at_the_end, trying
 from .finding import held_out
 from .notebook import notebook_chain, notebook_run
-from .prompted import Prompting, System, ask_base, ask_system, ask_teacher, system_names
+from .prompted import Prompting, System, ask_base, ask_systems, ask_teacher, system_names
 from .rationales import RATIONALE_OF
 from .results import Report
 from .teach_curve import teach_curve
 
 STUDENT_CONCURRENCY = AT_ONCE["student"]
+BASE = "base"  # the untuned base's name among the systems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +64,10 @@ def evaluate(
 ) -> Report:
     """Everybody answers the held-out splits, and is compared; what is answered is not asked again.
 
-    `students` are run folders or hub ids; several seeds of one recipe are several of them. `base`
-    is the untuned base; majority class and TF-IDF learn from the teacher's labels in split `train`;
-    `notebook` is a run folder that is served as the course's notebook does, too, held to no schema.
+    `students` are run folders, or as texts hub ids, too; several seeds of one recipe are several of
+    them. `base` is the untuned base; majority class and TF-IDF learn from the teacher's labels in
+    split `train`; `notebook` is a run folder that is served as the course's notebook does, too,
+    held to no schema.
     `systems` are any others, by name: "provider:model", file.py:name, a chat model, or a Runnable
     from the task's inputs to an answer. `prompting` asks base and teacher by prompt strategies.
     `support` also asks every student that reasons for its labels from its rationale alone. `curve`
@@ -71,13 +75,10 @@ def evaluate(
 
     `limits` cap what this call spends on paid models, asked `concurrency` rows side by side; they
     come last. `progress` is called with a system's name and returns its callback; `shown` goes to
-    `compare`. Raises LabellingError, Stopped where a limit ended it (all else is stored: `compare`
-    shows it), StudentError, TaskError, StoreError.
+    `compare`. A system that cannot be built or asked keeps no other from being asked: NotAsked
+    names them at the end. Raises LabellingError, Stopped where a limit ended it (of both all else
+    is stored: `compare` shows it), StoreError.
     """
-    local = list(local_models(task, students, base))  # a folder that is no student is said at once
-    for folder in (*curve_students, *([] if notebook is None else [notebook])):
-        read_card(Path(folder))
-    others = system_names(systems)
     teacher = teaching_run(store, task)
     rows = rows_of(task, store, splits, limit)
     asker = Asker(
@@ -92,17 +93,19 @@ def evaluate(
     for run, make in baselines(task, teacher, pairs):
         asker.ask(run, make(task, pairs), at_once=1)
     if notebook is not None:
-        _ask_notebook(asker, notebook)
-    for one in local:
-        _ask_local(asker, one, support=support)
+        with asker.trying(NOTEBOOK):
+            _ask_notebook(asker, notebook)
+    for one in local_models(task, students, base, failed=asker.failed):
+        with asker.trying(one.run.name):
+            _ask_local(asker, one, support=support)
     if curve:
         teach_curve(asker, teacher, pairs, [Path(folder) for folder in curve_students])
     prompting = prompting or Prompting()
-    if base is not None:
-        ask_base(asker, prompting, base, teacher, STUDENT_CONCURRENCY)
-    for name, system in others.items():
-        ask_system(asker, name, system, price_table)
-    ask_teacher(asker, prompting, teacher)
+    with told_at_the_end(asker.failed):
+        if base is not None and not any(one.name == BASE for one in asker.failed):
+            ask_base(asker, prompting, base, teacher, STUDENT_CONCURRENCY)
+        ask_systems(asker, system_names(systems), price_table)
+        ask_teacher(asker, prompting, teacher)
     return compare(task, store, splits=rows.splits, limit=limit, **shown)
 
 
@@ -173,30 +176,45 @@ def labels_sha(pairs: Pairs) -> str:
 
 
 def local_models(
-    task: Task, students: Sequence[Path | str], base: str | None
-) -> Iterator[LocalModel]:
+    task: Task,
+    students: Sequence[Path | str],
+    base: str | None,
+    *,
+    failed: list[Failed] | None = None,
+) -> list[LocalModel]:
     """The local models, not loaded yet: one at a time is held.
 
-    Students of the same name get their seed behind it, which is what tells them apart.
+    Students of the same name get their seed behind it, which is what tells them apart. What is no
+    student goes to `failed`; without it StudentError is raised.
     """
     from ...chains.student import ChatStudent
     from ...chains.student.weights import student_folder
 
-    cards = []
+    cards, found = [], []
     for place in students:
-        folder = student_folder(str(place)) or Path(place)
-        cards.append((folder, read_card(folder)))
+        with _trying(str(place), failed):
+            known = student_folder(place) if isinstance(place, str) else place
+            folder = known or Path(place)
+            cards.append((folder, read_card(folder)))
     times = Counter(card.name for _, card in cards)
     for folder, card in cards:
         seed = card.training.get("seed")
         name = f"{card.name}-s{seed}" if times[card.name] > 1 and seed is not None else card.name
         facts = {"base": card.base, "rows": card.training.get("examples_sha256"), "seed": seed}
-        student = ChatStudent(model=str(folder))
-        yield _local(task, student, role="student", name=name, target=card.target, facts=facts)
+        with _trying(name, failed):
+            model = ChatStudent(model=str(folder))
+            one = _local(task, model, role="student", name=name, target=card.target, facts=facts)
+            found.append(one)
     if base is not None:
-        untuned = ChatStudent(model=base)
-        facts = {"base": base}
-        yield _local(task, untuned, role="base", name="base", target="reason_label", facts=facts)
+        with _trying(BASE, failed):
+            untuned, facts = ChatStudent(model=base), {"base": base}
+            one = _local(task, untuned, role="base", name=BASE, target="reason_label", facts=facts)
+            found.append(one)
+    return found
+
+
+def _trying(name: str, failed: list[Failed] | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if failed is None else trying(name, failed)
 
 
 def _local(

@@ -36,12 +36,13 @@ def teach_curve(
     Parts are drawn by chance and nested: whatever is in the eighth is in the quarter. A student of
     a part learns it as the whole one learnt, by its recipe, selection and seed, in a run folder of
     its own under `folder`; a training that has ended is not begun again. Each is a run with the
-    parameter LEARNING, its number of labels. Raises TrainingError, LabellingError.
+    parameter LEARNING, its number of labels. A student that fails goes to `asker.failed`.
     """
     if asker.task.labels:
         _teach_tfidf(asker, teacher, pairs)
     for one in students:
-        _teach_student(asker, one, folder)
+        with asker.trying(f"{one} with fewer labels"):
+            _teach_student(asker, one, folder)
 
 
 def sizes(rows: int) -> list[int]:
