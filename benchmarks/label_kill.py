@@ -58,8 +58,10 @@ class Killed:
             self.names = {one.id: row_of(one) for one in store.iter_examples(task.name)}
         self.asked: dict[str, int] = {}  # requests for a row when it was first seen in the store
         self.kills = 0
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOAD)
+        way = "spawn" if sys.platform == "win32" else "forkserver"
+        self.context = multiprocessing.get_context(way)
+        if way == "forkserver":  # the libraries are loaded once for all of them
+            self.context.set_forkserver_preload(PRELOAD)
 
     def start(self, concurrency: int) -> Any:
         """A child at work."""

@@ -13,7 +13,6 @@ import argparse
 import gc
 import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 os.environ["LANGSMITH_TRACING_V2"] = "false"
 
+import psutil
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
@@ -31,7 +31,6 @@ from benchmarks.teacher_task import new_store, task
 from understudy.distill.labelling.label import label
 
 FIRST, EVERY = 1000, 500
-PAGE = resource.getpagesize()
 
 
 class EchoTeacher(BaseChatModel):
@@ -97,7 +96,7 @@ def main() -> None:
 
 
 def _rss_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6
+    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 if __name__ == "__main__":

@@ -125,23 +125,31 @@ def measured(folder: Path) -> dict[str, Any]:
 
 def measure(folder: Path) -> None:
     """Compare, write, and say what it took."""
-    import resource
-
     from understudy.distill.evaluation.comparing import compare
     from understudy.distill.reporting.pages import write_report
 
     with Store(folder / "report.db", read_only=True) as store:
         report = compare(task, store, machine_usd_per_hour=1.0)
     page = write_report(report, folder / "report")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told = {
         "rows": sum(split.rows for split in report.splits),
         "systems": len(report.systems),
-        "peak_rss_mb": round(peak / (2**20 if sys.platform == "darwin" else 2**10)),
+        "peak_rss_mb": round(_peak_mb()),
         "cpu_seconds": round(time.process_time(), 1),
         "page_mb": round(page.stat().st_size / 2**20, 2),
     }
     print(json.dumps(told))
+
+
+def _peak_mb() -> float:
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def make_store(path: Path, rows: int) -> None:

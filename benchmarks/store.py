@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks import store_rows as made
 from benchmarks.store_queries import measure_queries
@@ -170,11 +171,8 @@ def _ingest_own(path: Path, rows: int) -> dict[str, float]:
 
 
 def _memory() -> float:
-    """Megabytes that this process holds now; the most that it held where /proc is not."""
-    status = Path("/proc/self/statm")
-    if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """Megabytes that this process holds now."""
+    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def _commit_share(folder: Path, commits: int) -> float:
