@@ -10,7 +10,9 @@ on the answered calls is 5 points lower while neither inputs nor confidence tell
 in log-odds, or on the answered calls alone, which only the sample of them can show). The table
 gives the share of runs found within so many calls. The last line is one JSON object:
 {"detected_within": {change: calls within which 90 % of runs are found, null where more than the
-longest run}, "false_alarm_rate": share of quiet weeks with any alarm}.
+longest run}, "false_alarm_rate": share of quiet weeks with any alarm}. Above it stands how soon the
+stand-in itself, without a watch, goes back to its teacher: by the texts that were checked, of
+students that keep what was asked for, or do not.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from understudy.distill.guarantee.binomial import upper_tail
 from understudy.distill.guarantee.drift import Drift
+from understudy.distill.guarantee.promise import Promise
 from understudy.store.rows import Call
 
 WEEK, SAMPLING, ROWS = 2000, 0.05, 1000
 ASKED = 0.95
 STEPS = (250, 500, 1000, 2000, 4000, 8000, 16000)
+AGREEMENTS = (0.97, 0.95, 0.93, 0.92, 0.9, 0.85)
+_PROMISED: Any = {"agreement": ASKED, "since": ""}
 MIX = {"alta": 0.35, "baixa": 0.35, "estavel": 0.3}
 
 
@@ -152,6 +158,25 @@ def told_apart(usual: float, lowered: float) -> int:
         calls += 1
 
 
+def fallbacks(lives: int, texts: int, seed: int) -> None:
+    """Print how many lives of so many checked texts end with the teacher, and after how many."""
+    print(
+        f"fallback of the stand-in itself, asked {ASKED}; {lives} lives of {texts:,} checked texts"
+    )
+    print(f"{'true agreement':>22} {'fell back':>10} {'half within':>12} {'90 % within':>12}")
+    for share in AGREEMENTS:
+        ends = []
+        for life in range(lives):
+            draw, promise = random.Random(f"{seed} {share} {life}"), Promise("", **_PROMISED)
+            while promise.broken is None and promise.live.asked < texts:
+                promise.see(draw.random() < share)
+            ends.append(promise.live.asked if promise.broken else texts + 1)
+        ends.sort()
+        told = [ends[-(-part * lives // 10) - 1] for part in (5, 9)]
+        within = [f"{end:12,}" if end <= texts else f"{'-':>12}" for end in told]
+        print(f"{share:22.2f} {sum(end <= texts for end in ends) / lives:10.3f}", *within)
+
+
 def _sigmoid(value: float) -> float:
     return 1.0 / (1.0 + math.exp(-value))
 
@@ -202,6 +227,7 @@ def main() -> None:
     kinds = [kind for calls, kind in quiet if calls <= WEEK]
     told = ", ".join(f"{kind} {kinds.count(kind)}" for kind in sorted(set(kinds)))
     print(f"{weeks:,} quiet weeks: {false:.3f} with an alarm ({told or 'none'})")
+    fallbacks(*((40, 1000) if options.quick else (1000, 4000)), seed=options.seed)
     print(json.dumps({"detected_within": within, "false_alarm_rate": false}))
 
 

@@ -61,8 +61,10 @@ def swap(
     `student` is what `Student` takes: a run folder, a server's URL, "provider:model", a chat model
     or a Runnable. `reasoning` is put where the schema requires one that the student does not write.
     `sampling` is the share of calls that are recorded, `check` the share of the student's own
-    answers for which the chain is asked afterwards. `redact`, `store_text` and `bound` are
-    Recorder's. `on_alarm` is told the reason when the mode is changed by a watch.
+    answers for which the chain is asked afterwards. Where these show that it agrees in less than
+    `agreement` (modes cascade and student), the mode goes back to record, in the store and so in
+    every process (`guarantee.promise.Promise`). `redact`, `store_text` and `bound` are Recorder's.
+    `on_alarm` is told the reason when the mode is changed by that, or by a watch.
 
     Raises TaskError where the chain cannot be seen through, StudentError or SwapError where the
     student or the mode cannot be. Calls then raise what the chain raises, and nothing else.
