@@ -3,13 +3,13 @@
     python -m benchmarks.esnli --data FOLDER [--folder KEPT] [--seed 0 1 2] [--quick]
 
 FOLDER holds esnli_palm_pool.jsonl and esnli_palm_test.jsonl, the recorded outputs published with
-google-research/distilling-step-by-step (Apache-2.0). Through the ordinary commands, 2,000 rows of
-the pool train a label and a reason_label student of the embedded base for every seed, and TF-IDF;
-1,000 rows of the test file judge them by the human gold. KEPT keeps store and students; run again,
-it resumes. The table is the report's dividend of reasoning. The last line is one JSON object:
-{"rows": .., "systems": {name: {"exact": .., "low": .., "high": .., "valid": ..}}, "learnt": {name:
-true or false}, "difference": {..}, "answer": ..}; the difference is the gain of reason_label over
-label in points, the answer the report's verdict on it.
+google-research/distilling-step-by-step (Apache-2.0), as benchmarks/esnli_rows.py writes them.
+Through the ordinary commands, 2,000 rows of the pool train a label and a reason_label student of
+the embedded base for every seed, and TF-IDF; 1,000 rows of the test file judge them by the human
+gold. KEPT keeps store and students; run again, it resumes. The table is the report's dividend of
+reasoning. The last line is one JSON object: {"rows": .., "systems": {name: {"exact": .., "low": ..,
+"high": .., "valid": ..}}, "learnt": {name: true or false}, "difference": {..}, "answer": ..}; the
+difference is the gain of reason_label over label in points, the answer the report's verdict on it.
 """
 
 from __future__ import annotations
