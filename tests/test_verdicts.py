@@ -136,6 +136,16 @@ def test_the_shares_beside_a_difference_are_of_the_same_rows(tiny_task):
     assert ("whole answers right", "student 100.0 %, teacher 100.0 %") in verdict.numbers
 
 
+def test_agreement_is_of_whole_answers_where_an_answer_has_one_part(tiny_task):
+    marks = some_marks(first(900, 1000))
+    verdict, _ = judged(tiny_task, a_sheet(1000), marks, marks)
+    assert ("whole answers like the teacher's", "90.0 %") in verdict.numbers
+    parts = np.ones((1000, 3), np.int8)
+    three = replace(marks, gold_parts=parts, teacher_parts=parts)
+    verdict, _ = judged(tiny_task, a_sheet(1000), three, three)
+    assert ("answer parts like the teacher's", "100.0 %") in verdict.numbers
+
+
 def test_where_whole_answers_are_rarely_right_their_parts_must_be_as_good_too(tiny_task):
     """Ten parts a row: nobody gets a whole answer right, and the student half as many parts."""
     rng = np.random.default_rng(0)

@@ -207,7 +207,7 @@ def _end(ended: Outcome, store: Store, as_json: bool) -> None:
     run = ended.totals
     say(ended.told(str(store.path)))
     if where := ended.told_splits():
-        say(where)
+        remark(where)
     if ended.failures:
         print_failures(ended.failures, stderr=as_json)
     if as_json:
