@@ -173,6 +173,7 @@ def test_every_process_goes_back_to_the_teacher_and_a_restart_stays_there(
     other.close()
     again, _ = standing(path, mode)  # the code still says so
     assert again.mode == "record"
+    time.sleep(1.0)  # modes are known to the second
     again.mode = mode  # somebody has looked, and says so anew: what was before is over
     asked(again, 3, "anew")
     time.sleep(1.2)
@@ -257,6 +258,7 @@ def test_another_student_under_the_same_mode_begins_anew(tmp_path: Path) -> None
     with Store(path) as opened:
         found = stand_in(opened, "verdict")
     assert found is not None
-    assert (found.student, found.mode) == ("pupil", "student")
+    assert found.mode == "student"
+    assert str(found.student).startswith("pupil#")
     assert found.changed > NOW
     chain.close()

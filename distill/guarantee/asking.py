@@ -1,10 +1,14 @@
-"""A student answers the rows of its calibration, through the one loop, as its run."""
+"""A student answers the rows of its calibration, through the one loop, as its run.
+
+Or nobody is asked, and what it would answer and cost is said.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...chains.task import Task
 from ...store.rows import Run
@@ -12,6 +16,9 @@ from ...store.store import Store
 from ..loop import Progress, Rows, run_chain
 from ..runs import start
 from ..standin.student import load_student, student_chain, student_run
+
+if TYPE_CHECKING:
+    from ..evaluation.foreseen import Foreseen
 
 CONCURRENCY = 64  # rows at once: a student in this process takes them as one batch
 
@@ -24,6 +31,34 @@ def student_of(task: Task, student: Path | str) -> tuple[Run, Any]:
     """
     model = load_student(student)
     return student_run(task, model), model
+
+
+def foresee(
+    task: Task,
+    store: Store,
+    student: Path | str,
+    *,
+    splits: tuple[str, ...],
+    limit: int | None = None,
+    price_table: Path | None = None,
+) -> Foreseen:
+    """What `ask` would ask of the student and what that would cost: no call, nothing written.
+
+    A student in this process, or one that a server of ours or another's answers, costs nothing
+    here. Raises StudentError, TaskError, LabellingError.
+    """
+    from ..evaluation.foreseen import Foresight
+    from ..labelling.prices import find_price
+
+    run, model = student_of(task, student)
+    asker = Foresight(task=task, store=store, rows=Rows(splits=splits, limit=limit))
+    if hasattr(model, "card"):
+        asker.note(run)
+    else:
+        price = find_price(model, reference=str(student), table=price_table)
+        asker.buy(run, [model], [price], lambda models: student_chain(task, models[0]))
+    found = asker.found[0]
+    return replace(found, unknown=tuple(line.partition(": give")[0] for line in found.unknown))
 
 
 def ask(

@@ -13,6 +13,7 @@ from ...store.stand_ins import calibrations, iter_calls, replace_stand_in, stand
 from ...store.store import Store
 from ..labelling.limits import LabellingError
 from ..runs import now
+from ..standin.student import is_student
 from .drift import Alarm, Drift
 from .reference import summary, undivided
 from .sequence import LiveAgreement
@@ -140,12 +141,11 @@ def calibration_of(store: Store, row: StandIn) -> Calibration | None:
 
 
 def _is_of(store: Store, calibration: Calibration, student: str) -> bool:
-    """Whether a run is that of the run folder, or of the model of that name."""
+    """Whether the calibration is that of the student which the stand-in's row names."""
     try:
-        run = store.run(calibration.student)
+        return is_student(store.run(calibration.student), student)
     except StoreError:
         return False
-    return student.rstrip("/").rsplit("/", 1)[-1] in (run.name, run.model.rsplit("/", 1)[-1])
 
 
 def _only(store: Store) -> str:

@@ -23,11 +23,14 @@ from ..labelling.limits import LabellingError
 from ..labelling.prices import Usage
 from ..runs import describe_run
 from .hearing import Hearing, listening
+from .identity import runnable_identity
 
 Asked: TypeAlias = tuple[Any, Mapping[str, str]]  # the app's own input, and the task's inputs
 _ADDRESS = re.compile(r"^(https?://)[^/@]*@")
 FAILURES_IN_A_ROW = 5  # after which a student is left alone for a while
 REST = 30.0  # seconds
+PARTS = "parts"  # the parameter of a run that tells one Runnable from another of its name
+SHOWN = 8  # of its digits, in a stand-in's row
 
 
 class SwapError(LabellingError):
@@ -55,10 +58,11 @@ class Student:
 
     `given` is a run folder, "http://host:port/v1#name" (what `understudy serve` answers),
     "provider:model" (or file.py:name), a chat model, or a Runnable that takes the app's input and
-    answers in its output type (or with a Thought); a Runnable is told from others by its name, so
-    one that changes needs another. `reasoning` is put where the app's schema requires a reasoning
-    that the student does not write. After FAILURES_IN_A_ROW it is left alone for REST seconds, so
-    that a dead server costs the app no time. Raises SwapError, StudentError, TaskError when built.
+    answers in its output type (or with a Thought). A Runnable is told from others by its name and
+    by what `runnable_identity` tells of its parts. `reasoning` is put where the app's schema
+    requires a reasoning that the student does not write. After FAILURES_IN_A_ROW it is left alone
+    for REST seconds, so that a dead server costs the app no time. Raises SwapError, StudentError,
+    TaskError when built.
     """
 
     def __init__(self, app: AppChain, given: Any, *, reasoning: str | None = None) -> None:
@@ -71,7 +75,8 @@ class Student:
             raise SwapError(f"a {type(given).__name__} is no student; give a chain or a run folder")
         self.run = student_run(app.task, model)
         if not isinstance(given, str | Path):
-            self.given = self.run.name
+            parts = str(self.run.parameters.get(PARTS, ""))[:SHOWN]
+            self.given = f"{self.run.name}#{parts}" if parts else self.run.name
         self.reasoning = _reasoning(app, model, reasoning)
         self._failures, self._resting = 0, 0.0
 
@@ -219,11 +224,27 @@ def student_run(task: Task, model: Any) -> Run:
             target=card.target,
             parameters=facts if seed is None else {**facts, "seed": seed},
         )
-    chat = isinstance(model, BaseChatModel)
-    name = model_name(model) if isinstance(model, BaseChatModel) else model.get_name()
+    if isinstance(model, BaseChatModel):
+        return describe_run(
+            task, role="student", name=model_name(model), model=model, target="reason_label"
+        )
+    name = model.get_name()
     return describe_run(
-        task, role="student", name=name, model=model if chat else name, target="reason_label"
+        task,
+        role="student",
+        name=name,
+        model=name,
+        target="reason_label",
+        parameters={PARTS: runnable_identity(model)},
     )
+
+
+def is_student(run: Run, given: str) -> bool:
+    """Whether a run is that of a student as a stand-in's row names it (`Student.given`)."""
+    where, _, after = given.rstrip("/").rpartition("#")
+    if where and "/" not in where and run.parameters.get(PARTS):  # a Runnable
+        return where == run.name and str(run.parameters[PARTS]).startswith(after)
+    return after.rpartition("/")[2] in (run.name, run.model.rpartition("/")[2])
 
 
 def _reasoning(app: AppChain, model: Any, reasoning: str | None) -> str | None:
