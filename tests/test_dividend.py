@@ -171,6 +171,51 @@ def test_only_students_of_one_base_and_the_same_rows_are_held_together():
     assert dividends(found[:2], rows) == []  # label alone
 
 
+TINY = {"epochs": 4.0, "learning_rate": 1.5e-3, "batch_size": 8}
+
+
+def test_an_arm_of_another_recipe_is_named_as_such_and_its_sentence_says_how():
+    rows, found = students({"label": [0.6], "reason_label": [0.85], "label_reason": [0.61]})
+    recipes = {one.run.id: TINY for one in found}
+    (same,) = dividends(found, rows, recipes=recipes)
+    assert "another recipe" not in same.sentence
+    assert [arm.otherwise for arm in same.arms] == [{}, {}, {}]
+    recipes["run-reason_label-s0"] = {**TINY, "epochs": 8.0, "learning_rate": 1e-3}
+    (apart,) = dividends(found, rows, recipes=recipes)
+    assert apart.arms[1].otherwise == {
+        "epochs": "8.0, label 4.0",
+        "learning_rate": "0.001, label 0.0015",
+    }
+    assert "reason_label was tuned by another recipe" in apart.sentence
+    assert "learning rate 0.001, label 0.0015" in apart.sentence
+    assert apart.arms[2].otherwise == {}
+    assert apart.arms[1].gain == same.arms[1].gain
+    assert dividends(found, rows)[0].sentence == same.sentence  # nothing is known: nothing is said
+
+
+def test_of_several_recipes_those_that_are_the_same_are_held_together():
+    rows, found = students({"label": [0.6, 0.61], "reason_label": [0.8]})
+    other = answering(
+        "label-long", found[1].sheets["test"], target="label", seed=0, arm="label-long"
+    )
+    recipes = {one.run.id: TINY for one in found}
+    long = {**TINY, "epochs": 9.0}
+    (dividend,) = dividends(
+        [*found, other],
+        rows,
+        recipes={**recipes, "run-label-long": long, "run-reason_label-s0": long},
+    )
+    assert [arm.systems for arm in dividend.arms] == [["label-long"], ["reason_label-s0"]]
+    assert "another recipe" not in dividend.sentence
+
+
+def test_a_seed_whose_run_folder_is_gone_stays_with_the_others_of_its_name():
+    rows, found = students({"label": [0.6, 0.61, 0.6], "reason_label": [0.8, 0.8, 0.81]})
+    recipes = {one.run.id: TINY for one in found if not one.name.endswith("s2")}
+    (dividend,) = dividends(found, rows, recipes=recipes)
+    assert [arm.seeds for arm in dividend.arms] == [[0, 1, 2], [0, 1, 2]]
+
+
 def test_rows_of_a_group_are_one_unit():
     rows, found = students({"label": [0.5], "reason_label": [0.62]})
     grouped = sheet(rows.gold, groups=[place // 20 for place in range(ROWS)])

@@ -310,6 +310,25 @@ def test_the_rows_needed_do_support_it():
     assert judged(0, 0, 189).verdict == "supported"
 
 
+def test_where_groups_are_the_unit_as_many_of_them_are_told_and_do_support_it():
+    """60 groups of five rows each, all of a group alike."""
+
+    def grouped(lost: int, won: int, groups: int) -> NonInferiority:
+        place = np.repeat(np.arange(groups), 5)
+        student, teacher = place >= lost, ~((place >= lost) & (place < lost + won))
+        return non_inferiority(student, teacher, np.ones(len(place)), margin_points=2, groups=place)
+
+    few = grouped(3, 3, 60)
+    assert few.groups_needed is not None
+    assert few.rows_needed is not None
+    assert abs(few.rows_needed - 5 * few.groups_needed) < 5
+    times = math.ceil(few.groups_needed / 60)
+    assert times > 5
+    assert grouped(3 * times, 3 * times, 60 * times).verdict == "supported"
+    alone = judged(12, 10, 300)
+    assert (alone.groups_needed, grouped(0, 0, 1000).groups_needed) == (None, None)
+
+
 @pytest.mark.parametrize(("discordant", "rows"), [(0.1, 200), (0.3, 1000), (0.02, 5000), (0, 60)])
 def test_the_detectable_difference_is_found_in_80_of_100_repetitions(discordant, rows):
     points = detectable_points(discordant, rows)

@@ -112,6 +112,19 @@ def test_on_few_rows_no_difference_is_not_equality_and_the_rows_needed_are_told(
     assert "equal" not in told
 
 
+def test_where_rows_have_groups_the_groups_needed_are_told(tiny_task):
+    student = np.r_[first(27, 28), [True, False]]
+    teacher = np.r_[first(27, 28), [False, True]]
+    sheet = a_sheet(60, groups=[number // 2 for number in range(60)])
+    marks = [some_marks(np.repeat(right, 2)) for right in (student, teacher)]
+    verdict, _ = judged(tiny_task, sheet, *marks)
+    assert verdict.rows_needed is not None
+    assert verdict.groups_needed == pytest.approx(verdict.rows_needed / 2, abs=1)
+    assert verdict.groups_needed is not None
+    groups, rows = about(verdict.groups_needed), about(verdict.rows_needed)
+    assert f"about {groups:,} groups of rows (about {rows:,} rows) would do" in verdict.sentence
+
+
 def test_a_student_that_is_worse_than_the_margin_is_not_supported(tiny_task):
     verdict, _ = judged(
         tiny_task, a_sheet(500), some_marks(first(400, 500)), some_marks(first(450, 500))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ...chains.task import Task
 from ...store.rows import Run, Score
@@ -31,6 +32,7 @@ from .results import (
 from .scoring import measured
 from .shown import shown_rows
 from .slices import slices_of
+from .trained import recipes_of
 
 TFIDF = "tfidf"  # the run's name in baselines()
 
@@ -39,7 +41,8 @@ TFIDF = "tfidf"  # the run's name in baselines()
 class Terms:
     """What a report is asked for: margin in points, machine's price, texts; and what it knows.
 
-    `speeds` are rows per second, `memories` peak MiB, both by run id.
+    `speeds` are rows per second, `memories` peak MiB, `recipes` what students were tuned with, all
+    by run id.
     """
 
     margin: float
@@ -48,6 +51,7 @@ class Terms:
     ceiling: Score | None
     speeds: Mapping[str, float | None]
     memories: Mapping[str, float | None]
+    recipes: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,7 @@ def compare(
         ceiling=self_agreement(task, store, found.teaching) if found.teaching else None,
         speeds={run.id: costs.rows_per_second(store, run) for run in runs.values()},
         memories={run.id: costs.peak_memory(store, run) for run in runs.values()},
+        recipes=recipes_of(store, list(runs.values())),
     )
     each = {name: _on_split(task, store, found, name, terms) for name in names}
     return Report(
@@ -147,6 +152,7 @@ def _on_split(task: Task, store: Store, found: Found, split: str, terms: Terms) 
             against=ground,
             speeds=terms.speeds,
             machine_usd_per_hour=terms.usd_per_hour,
+            recipes=terms.recipes,
         ),
         slices=slices_of(task, store, sheet, found.systems, against=ground, texts=terms.texts),
         break_even=costs.break_evens(

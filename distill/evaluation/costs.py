@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ...store.provenance import trainings
 from ...store.rows import Run, Score
 from ...store.store import Store
 from ..statistics import mean_amount
 from .answered import Answering, Marks, Sheet
 from .results import BreakEven, Effort
+from .trained import trained
 
 PEAK = "peak_memory_mb"  # in the details of a local model's records
 # Rows that are in work at once: a local model's (systems.evaluate), another's (the default). Where
@@ -109,21 +108,8 @@ def training_of(
 
     Empty where the folder is gone or holds another student by now.
     """
-    from ...chains.student.card import StudentError, read_card
-
-    for training in trainings(store):
-        named = run.name == training.name or run.name.startswith(f"{training.name}-s")
-        if not named or (training.task, training.target) != (run.task, run.target):
-            continue
-        if training.seed != run.parameters.get("seed", training.seed):
-            continue
-        try:
-            card = read_card(Path(training.folder))
-        except StudentError:
-            continue
-        if card.training.get("examples_sha256") == run.parameters.get("rows"):
-            return _training_facts(card.training, machine_usd_per_hour)
-    return {}
+    known = trained(store, run)
+    return {} if known is None else _training_facts(known[1].training, machine_usd_per_hour)
 
 
 def _training_facts(

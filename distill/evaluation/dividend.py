@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ...chains.task import TARGETS
 from ...store.rows import Score
 from ..reporting.figures import points as signed
 from ..statistics import clustered_share, detectable_points, holm, paired_points
 from ..statistics.intervals import student_t
 from .answered import Answering, Marks, Sheet
+from .arms import Arm, arms_of
 from .costs import machine_usd
 from .randomisation import sign_flip_p
 from .results import Against, Dividend, DividendArm
 
 ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class _Arm:
-    """The students of one target by seed, with what they answered."""
-
-    target: str
-    seeds: tuple[int, ...]
-    systems: tuple[Answering, ...]
-    marks: tuple[Marks, ...]
 
 
 def dividends(
@@ -37,6 +26,7 @@ def dividends(
     against: Against = "gold",
     speeds: Mapping[str, float | None] | None = None,
     machine_usd_per_hour: float | None = None,
+    recipes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Dividend]:
     """One Dividend for every base and set of rows that taught `label` and another target.
 
@@ -46,7 +36,9 @@ def dividends(
     `label`) in percentage points. `p` flips the sign of each row's difference (Fisher's
     randomisation test, two-sided, exact): with one seed that is McNemar's exact test. Holm corrects
     it for the arms of the split. Extra tokens are those written; dollars per extra right answer
-    need a price of the machine and a gain above zero. `speeds` are rows per second by run id.
+    need a price of the machine and a gain above zero. `speeds` are rows per second by run id,
+    `recipes` what is known of how a student was tuned: arms of one recipe are held together where
+    there are such, and what is not the same is said.
     """
     groups: dict[tuple[str, str], list[Answering]] = {}
     for one in found:
@@ -56,33 +48,11 @@ def dividends(
     floor = _floor(found, sheet.split)
     dividends = []
     for (base, rows), students in groups.items():
-        arms = _arms(students, sheet.split)
+        arms = arms_of(students, sheet.split, recipes or {})
         if len(arms) > 1 and arms[0].target == "label":
             money = (speeds or {}, machine_usd_per_hour)
             dividends.append(_dividend(base, rows, sheet, arms, floor, against, money))
     return dividends
-
-
-def _arms(students: Iterable[Answering], split: str) -> list[_Arm]:
-    """By target, `label` first; of several recipes of one target the one with the most seeds."""
-    recipes: dict[tuple[str, str], dict[int, Answering]] = {}
-    for one in students:
-        seeds = recipes.setdefault((one.run.target, one.arm), {})
-        seeds.setdefault(one.seed if one.seed is not None else len(seeds), one)
-    best: dict[str, dict[int, Answering]] = {}
-    for (target, _), seeds in recipes.items():
-        if len(seeds) > len(best.get(target, {})):
-            best[target] = seeds
-    return [
-        _Arm(
-            target,
-            tuple(sorted(best[target])),
-            tuple(best[target][seed] for seed in sorted(best[target])),
-            tuple(best[target][seed].sheets[split] for seed in sorted(best[target])),
-        )
-        for target in TARGETS
-        if target in best
-    ]
 
 
 def _floor(found: Iterable[Answering], split: str) -> Marks | None:
@@ -97,7 +67,7 @@ def _dividend(
     base: str,
     rows: str,
     sheet: Sheet,
-    arms: Sequence[_Arm],
+    arms: Sequence[Arm],
     floor: Marks | None,
     against: Against,
     money: tuple[Mapping[str, float | None], float | None],
@@ -123,8 +93,8 @@ def _dividend(
 
 def _measured(
     sheet: Sheet,
-    arm: _Arm,
-    label: _Arm,
+    arm: Arm,
+    label: Arm,
     floor: Marks | None,
     against: Against,
     money: tuple[Mapping[str, float | None], float | None],
@@ -144,13 +114,14 @@ def _measured(
         seeds=[one.seed for one in arm.systems if one.seed is not None],
         right=clustered_share(right, of, groups=sheet.groups),
         learnt=None if floor is None else _learnt(sheet, arm, floor, against),
+        otherwise=dict(arm.otherwise),
         **facts,
     )
     return made, apart, together
 
 
 def _gain(
-    sheet: Sheet, arm: _Arm, label: _Arm, against: Against
+    sheet: Sheet, arm: Arm, label: Arm, against: Against
 ) -> tuple[dict[str, Any], float, int]:
     import numpy as np
 
@@ -181,7 +152,7 @@ def _gain(
     )
 
 
-def _paired(arm: _Arm, label: _Arm) -> list[tuple[Marks, Marks]]:
+def _paired(arm: Arm, label: Arm) -> list[tuple[Marks, Marks]]:
     """The marks of the seeds that both have; where they share none, in the order of the seeds."""
     mine = dict(zip(arm.seeds, arm.marks, strict=True))
     theirs = dict(zip(label.seeds, label.marks, strict=True))
@@ -191,7 +162,7 @@ def _paired(arm: _Arm, label: _Arm) -> list[tuple[Marks, Marks]]:
     return list(zip(arm.marks, label.marks, strict=False))
 
 
-def _learnt(sheet: Sheet, arm: _Arm, floor: Marks, against: Against) -> bool | None:
+def _learnt(sheet: Sheet, arm: Arm, floor: Marks, against: Against) -> bool | None:
     """Whether the arm is shown to beat the majority class."""
     right, of = _sums(arm.marks, against)
     base, scored = floor.right_rows(against)
@@ -212,7 +183,7 @@ def _right_points(marks: Marks, against: Against) -> float:
 
 
 def _extras(
-    arm: _Arm, label: _Arm, gain: Score, money: tuple[Mapping[str, float | None], float | None]
+    arm: Arm, label: Arm, gain: Score, money: tuple[Mapping[str, float | None], float | None]
 ) -> dict[str, float | None]:
     speeds, per_hour = money
     tokens = _gap(_mean_of(arm, "output_tokens"), _mean_of(label, "output_tokens"))
@@ -226,14 +197,14 @@ def _extras(
     }
 
 
-def _usd(arm: _Arm, speeds: Mapping[str, float | None], per_hour: float | None) -> float | None:
+def _usd(arm: Arm, speeds: Mapping[str, float | None], per_hour: float | None) -> float | None:
     """US dollars of a row, the mean over the seeds."""
     found = [machine_usd(speeds.get(one.run.id), per_hour) for one in arm.systems]
     known = [usd for usd in found if usd is not None]
     return sum(known) / len(known) if known else None
 
 
-def _mean_of(arm: _Arm, column: str) -> float | None:
+def _mean_of(arm: Arm, column: str) -> float | None:
     import numpy as np
 
     values = np.concatenate([getattr(marks, column)[marks.asked] for marks in arm.marks])
@@ -264,7 +235,19 @@ def _verdict(split: str, arms: Sequence[DividendArm], against: Against) -> str:
     seeds = min((len(arm.systems) for arm in arms), default=1)
     over = f", {seeds} seeds" if seeds > 1 else ", one seed (another may say otherwise)"
     unit = "right answers" if against == "gold" else "answers like the teacher's"
-    return f"On {split}{over}, against learning labels alone ({unit}): {'; '.join(told)}."
+    apart = "".join(map(_otherwise, arms))
+    return f"On {split}{over}, against learning labels alone ({unit}): {'; '.join(told)}.{apart}"
+
+
+def _otherwise(arm: DividendArm) -> str:
+    """A sentence where the arm was not tuned as `label` was: the recipe may be what differs."""
+    if not arm.otherwise:
+        return ""
+    told = "; ".join(f"{name.replace('_', ' ')} {how}" for name, how in arm.otherwise.items())
+    return (
+        f" {arm.target} was tuned by another recipe ({told}): what differs may come of that, not "
+        "of the reasoning."
+    )
 
 
 def _and(names: Sequence[str]) -> str:

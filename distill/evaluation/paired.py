@@ -20,7 +20,8 @@ class SwapVerdict(Row):
     by at most d in accuracy). `margin` is in percentage points, positive. Supported only when
     `difference.low` > -margin, and the same holds of the answers' parts where there are several.
     `rows_needed`: how many rows would decide, were the difference as it is here; None where no
-    number would. `numbers`: the four (label, figure) that carry the verdict.
+    number would; `groups_needed`: how many groups these are, where rows have groups. `numbers`: the
+    four (label, figure) that carry the verdict.
     """
 
     student: str
@@ -31,6 +32,7 @@ class SwapVerdict(Row):
     difference: Score
     verdict: Verdict
     rows_needed: int | None = None
+    groups_needed: int | None = None
     numbers: list[tuple[str, str]]
     sentence: str
 
@@ -80,7 +82,9 @@ class DividendArm(Row):
     """One target of the dividend on one split, over its seeds; gains are against `label`.
 
     `gain` is in percentage points, `seed_spread` the standard deviation over the seeds of the gain
-    (of the share right, for `label`) in the same; tokens are those written to one row.
+    (of the share right, for `label`) in the same; tokens are those written to one row. `otherwise`:
+    fields of the recipe that are not as those of `label`, each as "this, label that", as far as
+    they are known.
     """
 
     target: str
@@ -95,6 +99,7 @@ class DividendArm(Row):
     extra_milliseconds: float | None = None
     usd_per_extra_right: float | None = None
     learnt: bool | None = None
+    otherwise: dict[str, str] = Field(default_factory=dict)
 
 
 class Dividend(Row):

@@ -14,6 +14,7 @@ from .asked import Asker
 from .baselines import REGULARISATION, Pairs, tfidf_chain
 from .costs import AT_ONCE
 from .learning import CURVE, LEARNING
+from .trained import RECIPE
 
 if TYPE_CHECKING:
     from ...chains.student import StudentCard
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 FEWEST = 16  # labels: a smaller lesson teaches nothing
 FOLDER = Path("runs") / "learning"
-# The fields of a recipe that decide what is learnt; the others say how a machine computes it.
-RECIPE = (
-    *("adapter", "rank", "alpha", "dropout", "modules", "epochs", "learning_rate", "scheduler"),
-    *("warmup", "batch_size", "order", "weight_decay", "max_grad_norm", "keep", "patience"),
-)
 
 
 def teach_curve(

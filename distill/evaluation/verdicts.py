@@ -80,6 +80,7 @@ def _verdict(
         difference=test.whole.difference,
         verdict=word,
         rows_needed=test.decides.rows_needed if word == "not enough rows" else None,
+        groups_needed=test.decides.groups_needed if word == "not enough rows" else None,
         numbers=_numbers(result, results.get(reference.name), test, ceiling),
         sentence=_sentence(sheet.split, student.name, test, word, margin, result.learnt),
     )
@@ -188,12 +189,18 @@ def _word(word: Verdict, test: NonInferiority, margin: float) -> str:
     if word == "not enough rows":
         if not test.rows_needed:
             return "not enough rows to say"
-        needed = f"about {about(test.rows_needed):,} rows would do"
-        return f"not enough rows to say; {needed}, were the difference as it is here"
+        needed = said_needed(test.rows_needed, test.groups_needed)
+        return f"not enough rows to say; {needed} would do, were the difference as it is here"
     if word == "not supported":
         beyond = (test.difference.high or 0.0) > -margin
         return f"{word}, though these rows do not rule it out" if beyond else word
     return word
+
+
+def said_needed(rows: int, groups: int | None) -> str:
+    """How many rows, or groups of rows where these are the unit, as a guess."""
+    told = f"about {about(rows):,} rows"
+    return told if groups is None else f"about {about(groups):,} groups of rows ({told})"
 
 
 def about(rows: int) -> int:

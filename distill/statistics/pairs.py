@@ -18,21 +18,29 @@ POWER = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class NonInferiority:
-    """`difference`: first minus second in points. `rows_needed`: None where no number would do."""
+    """`difference`: first minus second in points. `rows_needed`: None where no number would do.
+
+    `groups_needed`: as many groups hold these rows, None where every row stands alone.
+    """
 
     difference: Score
     verdict: Verdict
     rows_needed: int | None
+    groups_needed: int | None = None
 
 
 @dataclass(frozen=True)
 class _Gaps:
-    """Parts more, and fewer, that the first got right, of all; `effect`: the design effect."""
+    """Parts more, and fewer, that the first got right, of all; `effect`: the design effect.
+
+    `units` is how many groups the rows are in, as many as rows where each stands alone.
+    """
 
     more: float
     fewer: float
     parts: float
     rows: int
+    units: int
     effect: float
 
     def interval(self, times: float = 1.0) -> tuple[float, float]:
@@ -59,7 +67,8 @@ def non_inferiority(
 
     Supported only when the lower 95 % bound of the difference is above the negative margin. Not
     supported when the difference itself is not: more rows like these would not help. Else too few:
-    `rows_needed` would support it in 80 of 100 repetitions, were the difference as seen here.
+    `rows_needed` would support it in 80 of 100 repetitions, were the difference, and the groups, as
+    seen here.
     """
     gaps = _gaps(first, second, of, groups)
     if gaps is None:
@@ -71,10 +80,12 @@ def non_inferiority(
         return NonInferiority(difference=difference, verdict="supported", rows_needed=None)
     if difference.value is None or difference.value <= -margin_points:
         return NonInferiority(difference=difference, verdict="not supported", rows_needed=None)
+    times = _times_needed(gaps, margin_points / 100)
     return NonInferiority(
         difference=difference,
         verdict="not enough rows",
-        rows_needed=_rows_needed(gaps, margin_points / 100),
+        rows_needed=math.ceil(gaps.rows * times),
+        groups_needed=math.ceil(gaps.units * times) if gaps.units < gaps.rows else None,
     )
 
 
@@ -117,14 +128,14 @@ def _gaps(first: Any, second: Any, of: Any, groups: Any | None) -> _Gaps | None:
     rows = len(of)
     alone = units == parts and set(gap.tolist()) <= {-1.0, 0.0, 1.0}
     if alone:
-        return _Gaps(more, fewer, parts, rows, 1.0)
+        return _Gaps(more, fewer, parts, rows, units, 1.0)
     off = gap - (more - fewer) / parts * sums[:, 1]
     apart = more + fewer - (more - fewer) ** 2 / parts
     if units < 2 or not apart > 0:
-        return _Gaps(more, fewer, parts, rows, parts / units)
+        return _Gaps(more, fewer, parts, rows, units, parts / units)
     few = (student_t(units - 1) / Z) ** 2
     effect = max(1.0, float(off @ off) / apart * units / (units - 1)) * few
-    return _Gaps(more, fewer, parts, rows, effect)
+    return _Gaps(more, fewer, parts, rows, units, effect)
 
 
 def _points(gaps: _Gaps) -> Score:
@@ -138,8 +149,8 @@ def _points(gaps: _Gaps) -> Score:
     )
 
 
-def _rows_needed(gaps: _Gaps, margin: float) -> int:
-    """More rows of the same kind, until the lower bound clears the margin with POWER."""
+def _times_needed(gaps: _Gaps, margin: float) -> float:
+    """How many times the rows, of the same kind, let the lower bound clear the margin by POWER."""
     value = (gaps.more - gaps.fewer) / gaps.parts
     variance = gaps.effect * ((gaps.more + gaps.fewer) / gaps.parts - value**2)
     reach = (Z + NormalDist().inv_cdf(POWER)) ** 2 * variance / (value + margin) ** 2
@@ -150,7 +161,7 @@ def _rows_needed(gaps: _Gaps, margin: float) -> int:
     while high / low > 1.0001:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if gaps.interval(middle)[0] > -margin else (middle, high)
-    return math.ceil(gaps.rows * max(needed, high))
+    return max(needed, high)
 
 
 def _tango(more: float, fewer: float, n: float) -> tuple[float, float]:
