@@ -61,8 +61,16 @@ def fit(
 def _fit(
     base: Base, hardware: Hardware, recipe: Recipe, rows: int, tokens: int, rate: float | None
 ) -> Fit:
-    choice = choose(hardware, recipe, shape=base.shape, longest=tokens)
-    memory = _memory(base, recipe, choice, recipe.at_once * tokens)
+    shape = replace(base.shape, tied=base.tied)
+    choice = choose(hardware, recipe, shape=shape, longest=tokens)
+    memory = memory_needed(
+        recipe,
+        shape,
+        precision=choice.precision,
+        quantisation=choice.quantisation,
+        tokens=recipe.at_once * tokens,
+        recompute=choice.recompute,
+    )
     return Fit(
         base=base.name,
         fits=memory <= USABLE * hardware.memory and tokens <= base.context,
@@ -75,23 +83,6 @@ def _fit(
         quantisation=choice.quantisation,
         download=2 * base.shape.parameters,
     )
-
-
-def _memory(base: Base, recipe: Recipe, choice: Choice, tokens: int) -> int:
-    needed = memory_needed(
-        recipe,
-        base.shape,
-        precision=choice.precision,
-        quantisation=choice.quantisation,
-        tokens=tokens,
-        recompute=choice.recompute,
-    )
-    if base.tied or choice.quantisation == "none":
-        return needed
-    # The second table, which writes, is not quantised either; memory_needed takes it for body.
-    wide = 4 if choice.precision == "fp32" else 2
-    of_body = {"nf4": 0.56, "int8": 1.0}[choice.quantisation]
-    return needed + int((wide - of_body) * base.shape.vocabulary * base.shape.hidden)
 
 
 def _seconds(base: Base, recipe: Recipe, choice: Choice, tokens: int, rate: float) -> float:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from understudy.chains.student import weights
-from understudy.distill.training.hardware import Hardware, Shape, choose, found, memory_needed
+from understudy.distill.training.hardware import (
+    Hardware,
+    Shape,
+    choose,
+    found,
+    memory_needed,
+    shape_of,
+)
 from understudy.distill.training.preflight import TrainingError
 from understudy.distill.training.recipes import RECIPES, Recipe, changed, changes_of, recipe_of
 from understudy.distill.training.sweep import combinations, varied
@@ -136,6 +145,63 @@ def test_more_tokens_take_more_memory_and_recomputing_takes_less(tokens, more):
 
     assert needed(tokens, False) < needed(tokens + more, False)
     assert needed(tokens, True) < needed(tokens, False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "quantisation", "wide"), [("bf16", "nf4", 2), ("fp32", "int8", 4)]
+)
+def test_a_second_table_of_embeddings_is_not_quantised_either(precision, quantisation, wide):
+    def needed(shape: Shape) -> int:
+        return memory_needed(
+            RECIPES["default"],
+            shape,
+            precision=precision,
+            quantisation=quantisation,
+            tokens=256,
+            recompute=False,
+        )
+
+    table = SHAPE.vocabulary * SHAPE.hidden
+    of_body = {"nf4": 0.56, "int8": 1.0}[quantisation]
+    more = needed(dataclasses.replace(SHAPE, tied=False)) - needed(SHAPE)
+    assert more == pytest.approx((wide - of_body) * table, abs=2)
+    full = dataclasses.replace(SHAPE, tied=False)
+    assert memory_needed(
+        RECIPES["full"], full, precision="bf16", quantisation="none", tokens=1, recompute=False
+    ) == memory_needed(
+        RECIPES["full"], SHAPE, precision="bf16", quantisation="none", tokens=1, recompute=False
+    )
+
+
+def test_what_the_doctor_foresees_is_what_the_trainer_reckons_with():
+    from understudy.distill.bases import BASES
+    from understudy.distill.fits import fit
+
+    (untied,) = [base for base in BASES if not base.tied]
+    found = fit(untied, MACHINES["H100"], tokens=256)
+    recipe = dataclasses.replace(RECIPES["default"], rows_at_once=found.rows_at_once)
+    assert found.memory == memory_needed(
+        recipe,
+        dataclasses.replace(untied.shape, tied=False),
+        precision=found.precision,
+        quantisation=found.quantisation,
+        tokens=256 * found.rows_at_once,
+        recompute=found.recomputed,
+    )
+
+
+@pytest.mark.parametrize("told", [True, False, None])
+def test_whether_a_base_has_a_second_table_is_read_from_its_files(tmp_path: Path, told):
+    from safetensors.numpy import save_file
+
+    config: dict[str, object] = {"vocab_size": 3, "hidden_size": 2}
+    config |= {} if told is None else {"tie_word_embeddings": told}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    table = np.zeros((3, 2), np.float32)
+    save_file({"model.embed_tokens.weight": table}, tmp_path / "model-1.safetensors")
+    assert shape_of(tmp_path).tied is (told is not False)
+    save_file({"lm_head.weight": table}, tmp_path / "model-2.safetensors")
+    assert (shape_of(tmp_path).tied, shape_of(tmp_path).parameters) == (told is True, 12)
 
 
 def test_this_machine_is_known_and_what_works_on_it_was_tried():

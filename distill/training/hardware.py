@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...chains.student.quiet import quiet
+from .probes import bitsandbytes_works, cpu_has_bf16, flash_attention_works, ram
 from .recipes import Quantisation, Recipe
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -33,13 +34,17 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How large a base is, as its files say; 0 where they do not."""
+    """How large a base is, as its files say; 0 where they do not.
+
+    `tied`: one table of embeddings reads and writes; else a second one writes.
+    """
 
     parameters: int
     layers: int = 0
     hidden: int = 0
     intermediate: int = 0
     vocabulary: int = 0
+    tied: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +115,12 @@ def memory_needed(
     tokens: int,
     recompute: bool,
 ) -> int:
-    """About how many bytes a training takes with `tokens` in one pass: a rough upper estimate."""
+    """About how many bytes a training takes with `tokens` in one pass: a rough upper estimate.
+
+    Tables of embeddings are never quantised.
+    """
     wide = 4 if precision == "fp32" else 2
-    embedded = shape.vocabulary * shape.hidden
+    embedded = (1 if shape.tied else 2) * shape.vocabulary * shape.hidden
     body = max(0, shape.parameters - embedded)
     if recipe.adapter == "full":
         weights = 16 * shape.parameters  # weights, gradients and two moments, in float32
@@ -138,17 +146,17 @@ def found() -> Hardware:
             name=torch.cuda.get_device_name(0),
             bf16=torch.cuda.is_bf16_supported(including_emulation=False),
             memory=torch.cuda.get_device_properties(0).total_memory,
-            bitsandbytes=_bitsandbytes("cuda"),
-            flash_attention=_flash_attention(),
+            bitsandbytes=bitsandbytes_works("cuda"),
+            flash_attention=flash_attention_works(),
         )
     if torch.backends.mps.is_available():
         return Hardware(
-            device="mps", name="Apple GPU", bf16=False, memory=_ram(), bitsandbytes=frozenset()
+            device="mps", name="Apple GPU", bf16=False, memory=ram(), bitsandbytes=frozenset()
         )
-    bf16 = _cpu_bf16()
+    bf16 = cpu_has_bf16()
     name = "this CPU (bf16 units)" if bf16 else "this CPU"
     return Hardware(
-        device="cpu", name=name, bf16=bf16, memory=_ram(), bitsandbytes=_bitsandbytes("cpu")
+        device="cpu", name=name, bf16=bf16, memory=ram(), bitsandbytes=bitsandbytes_works("cpu")
     )
 
 
@@ -167,22 +175,30 @@ def shape_of(folder: Path) -> Shape:
         hidden=number("hidden_size"),
         intermediate=number("intermediate_size"),
         vocabulary=number("vocab_size"),
+        tied=_tied(folder, config),
     )
 
 
 def parameter_count(folder: Path) -> int:
     """How many numbers the folder's safetensors files hold, read from their headers alone."""
+    return sum(_sizes(folder).values())
+
+
+def _tied(folder: Path, config: dict[str, Any]) -> bool:
+    """As the config says; where it does not, whether the files hold no table that writes."""
+    told = config.get("tie_word_embeddings")
+    return told if isinstance(told, bool) else "lm_head.weight" not in _sizes(folder)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
     from safetensors import safe_open
 
-    count = 0
+    sizes = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(str(file), framework="np") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a dict
-                size = 1
-                for length in tensors.get_slice(name).get_shape():
-                    size *= length
-                count += size
-    return count
+                sizes[name] = math.prod(tensors.get_slice(name).get_shape())
+    return sizes
 
 
 def _precision(hardware: Hardware, recipe: Recipe) -> tuple[Any, list[str]]:
@@ -221,72 +237,3 @@ def _attention(hardware: Hardware, recipe: Recipe, precision: str) -> tuple[str,
 
 def _kind(hardware: Hardware) -> str:
     return {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}[hardware.device]
-
-
-def _bitsandbytes(device: str) -> frozenset[str]:
-    """What of bitsandbytes works: it is tried on a few numbers, since builds differ."""
-    works = set()
-    with quiet():
-        for name, attempt in (("nf4", _try_nf4), ("int8", _try_int8), ("optimizers", _try_adam)):
-            try:
-                attempt(device)
-            except Exception:  # noqa: BLE001 - whatever it is, it does not work here
-                continue
-            works.add(name)
-    return frozenset(works)
-
-
-def _try_nf4(device: str) -> None:
-    import torch
-    from bitsandbytes import functional
-
-    quantised, state = functional.quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4")
-    functional.dequantize_4bit(quantised, state)
-
-
-def _try_int8(device: str) -> None:
-    import torch
-    from bitsandbytes.nn.modules import Linear8bitLt
-
-    layer: Any = Linear8bitLt(64, 64, bias=False, has_fp16_weights=False)
-    layer.to(device)(torch.ones(2, 64, device=device, dtype=torch.float16))
-
-
-def _try_adam(device: str) -> None:
-    import torch
-    from bitsandbytes.optim.adamw import AdamW32bit
-
-    weight = torch.nn.Parameter(torch.ones(64, 64, device=device))
-    weight.grad = torch.ones_like(weight)
-    optimizer: Any = AdamW32bit([weight], lr=1e-3)  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def _flash_attention() -> bool:
-    import torch
-    from transformers.utils.import_utils import is_flash_attn_2_available
-
-    return bool(is_flash_attn_2_available()) and torch.cuda.get_device_capability(0) >= (8, 0)
-
-
-def _cpu_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware: AVX512-BF16, AMX or Arm's bf16."""
-    import torch
-
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        asked = getattr(torch.cpu, name, None)
-        if asked is not None and asked():
-            return True
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(errors="replace").splitlines() if told.is_file() else []
-    return any(line.startswith("Features") and "bf16" in line.split() for line in lines)
-
-
-def _ram() -> int:
-    """Bytes of memory that this process may use: a container's limit where there is one."""
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(total, int(text)) if text.isdigit() else total
