@@ -380,6 +380,21 @@ def test_a_sweep_keeps_what_agrees_most_and_its_whole_table(tiny_task, store, ti
     assert [training.folder for training in trainings(store)] == [str(out)]
 
 
+def test_a_sweep_says_on_how_many_of_the_validation_rows_it_was_decided(
+    tiny_task, store, tiny_base, tmp_path, monkeypatch
+):
+    """Agreement is measured on the first VALIDATION_ROWS of them, in this test on two of four."""
+    for module in ("lesson", "train", "sweep"):
+        monkeypatch.setattr(f"understudy.distill.training.{module}.VALIDATION_ROWS", 2)
+    vary = {"learning_rate": [1e-3, 1e-2]}
+    changes = {"epochs": 1}
+    out = tmp_path / "run"
+    sweep(tiny_task, store, out=out, base=str(tiny_base), vary=vary, changes=changes)
+    told = json.loads((out / "sweep.json").read_text())
+    assert told["decided_by"] == "agreement on 2 of the 4 validation rows"
+    assert read_card(out).training["validation_rows"] == 2
+
+
 def test_a_sweep_over_modules_is_checked_as_each_of_its_trainings_would_be(
     tiny_task, store, tiny_base, tmp_path
 ):

@@ -18,7 +18,9 @@ from ...store.store import Store
 from .blocks import check_adapters
 from .cards import MODEL_CARD, remember_training, write_cards
 from .course import Course, set_course
+from .dataset import lesson_pairs
 from .hardware import choose, found
+from .lesson import VALIDATION_ROWS
 from .preflight import TrainingError
 from .recipes import field_named, read_value, recipe_of
 from .run_folder import claim, failures_told, tell
@@ -67,7 +69,8 @@ def sweep(
                 learn(course, store, place, log_to=log_to, progress=shown, measure_last=True)
             table = [_row(folder / TRIALS / name, course, vary) for name, course in trials.items()]
             best = min(range(len(table)), key=lambda place: _rank(table[place]))
-            _keep(folder, list(trials)[best], list(trials.values())[best], table, settings)
+            decided = _decided_by(base, store)
+            _keep(folder, list(trials)[best], list(trials.values())[best], table, settings, decided)
     remember_training(store, folder, _kept_settings(folder), base.lesson.taught.rows)
     return folder
 
@@ -141,12 +144,21 @@ def _rank(row: Mapping[str, Any]) -> tuple[float, float]:
     return (math.inf if agreed is None else -agreed, math.inf if loss is None else loss)
 
 
+def _decided_by(course: Course, store: Store) -> str:
+    """On how many of the validation rows agreement is measured."""
+    pairs, _ = lesson_pairs(store, course.task, course.lesson.teacher.id, split="validation")
+    measured = min(VALIDATION_ROWS, len(pairs))
+    of = f" of the {len(pairs):,}" if measured < len(pairs) else ""
+    return f"agreement on {measured}{of} validation rows"
+
+
 def _keep(
     folder: Path,
     name: str,
     course: Course,
     table: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
+    decided_by: str,
 ) -> None:
     """The best trial's files become the run folder's; its cards are written anew, the last last."""
     trial = folder / TRIALS / name
@@ -158,7 +170,7 @@ def _keep(
             shutil.copyfile(file, folder / file.name)
     told = {
         "format": 1,
-        "decided_by": f"agreement on {facts['validation_rows']} validation rows",
+        "decided_by": decided_by,
         "kept": name,
         "trials": list(table),
     }
