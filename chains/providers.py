@@ -23,7 +23,11 @@ CAPS = (
 
 
 def provided(
-    reference: str, *, base_url: str | None = None, key_variable: str | None = None
+    reference: str,
+    *,
+    base_url: str | None = None,
+    key_variable: str | None = None,
+    keyless: bool = False,
 ) -> BaseChatModel:
     """The model "provider:model" of LangChain's init_chat_model, its SDK's own retries off.
 
@@ -33,11 +37,14 @@ def provided(
         raise TaskError(f"teacher {reference} needs: pip install 'understudy[teachers]'")
     if reference.endswith(":") or reference.startswith(":"):
         raise TaskError(f"teacher {reference!r} is no provider:model, e.g. openai:gpt-6.1-terra")
-    served = _served(reference, base_url, key_variable)
+    served = _served(reference, base_url, None if keyless else key_variable)
+    if keyless and _missing_key(reference, served):
+        served["api_key"] = "none"
     model = _built(reference, served)
     if "max_retries" in type(model).model_fields:  # read when it is built, so it is built anew
         model = _built(reference, {**served, "max_retries": first_attempt(model)})
-    _check_key(model, reference)
+    if not keyless:
+        _check_key(model, reference)
     return model
 
 

@@ -31,6 +31,7 @@ def load_teacher(
     key_variable: str | None = None,
     max_output_tokens: int | None = None,
     temperature: float | None = None,
+    keyless: bool = False,
 ) -> BaseChatModel:
     """The chat model that `reference` names.
 
@@ -43,7 +44,7 @@ def load_teacher(
     provider's own (GROQ_API_KEY for openai:... at Groq). `max_output_tokens` caps the output of a
     call and `temperature` sets it, whatever the integration calls them. The offline teacher has
     none of these. A provider's SDK does not repeat calls by itself: whoever asks repeats, and
-    counts.
+    counts. `keyless` looks for no key: the model is described, and never asked.
 
     Raises TaskError, one line, where there is no such teacher, its package is not installed, or its
     key is missing.
@@ -66,7 +67,7 @@ def load_teacher(
             raise TaskError(f"teacher {reference} is built in that file; set URL and key there")
         own = chat_model(load_attribute(reference, default="teacher"), reference)
         return with_options(own, reference, max_output_tokens, temperature)
-    model = provided(reference, base_url=base_url, key_variable=key_variable)
+    model = provided(reference, base_url=base_url, key_variable=key_variable, keyless=keyless)
     return with_options(model, reference, max_output_tokens, temperature)
 
 

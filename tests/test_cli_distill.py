@@ -526,10 +526,33 @@ def test_a_plan_says_what_it_would_cost_and_asks_nothing(run: Run, server: Teach
     status, out, _ = run("--plan", "--json", *words)
     told = json.loads(out)
     assert (status, told["rows"], server.asked) == (0, 30, [])
-    with Store("understudy.db") as store:
-        assert store.runs() == []
+    assert not Path("understudy.db").exists()
     status, out, _ = run("--plan", "--smoke", 5, "--json", *words)
     assert json.loads(out)["rows"] == 5
+
+
+def test_a_plan_leaves_the_store_as_it_is(run: Run) -> None:
+    prices(input=1, output=10)
+    run("--data", news(3), "--split-column", "split", "--teacher", "offline")
+    before = Path("understudy.db").read_bytes()
+    status, out, _ = run("--data", news(9), "--split-column", "split", "--plan")
+    assert (status, Path("understudy.db").read_bytes()) == (0, before)
+    assert "rows left: 6 " in out
+    Path("notes.db").write_text("no store at all, but words", encoding="utf-8")
+    status, _, error = run("--plan", "--store", "notes.db", "--teacher", "offline")
+    assert (status, error.count("\n"), "notes.db" in error) == (1, 1, True)
+
+
+@pytest.mark.parametrize("named", [[], ["--key-variable", "GROQ_API_KEY"]])
+def test_a_plan_needs_no_key(run: Run, monkeypatch: pytest.MonkeyPatch, named: list[str]) -> None:
+    for variable in ("OPENAI_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    prices(input=1, output=10)
+    words = ["--data", news(3), "--split-column", "split", "--teacher", "openai:a-model", *named]
+    status, out, error = run("--plan", "--max-output-tokens", 50, *words)
+    assert (status, "rows left: 3 " in out) == (0, True), error
+    status, _, error = run(*words)
+    assert (status, "needs" in error, "key" in error) == (1, True, True)
 
 
 def test_rows_come_from_standard_input(tmp_path: Path) -> None:

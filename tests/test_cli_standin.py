@@ -100,6 +100,12 @@ def mode_of(path: Path) -> tuple[str, float | None, str | None]:
         return found.mode, found.agreement, found.reason
 
 
+def test_mode_can_be_tried_dry(run, path):
+    status, out, _ = run("mode", "app", "student", "--dry-run")
+    assert (status, mode_of(path)[0]) == (0, "shadow")
+    assert out.endswith("(it was shadow); nothing was changed\n")
+
+
 def test_mode_says_and_sets_who_answers(run, path):
     assert run("mode", "app")[1] == "app: mode shadow, since 2026-01-02T00:00:00\n"
     status, out, _ = run("mode", "app", "student")

@@ -22,6 +22,7 @@ from .options import (
     at_hand,
     backups,
     fail,
+    open_copy,
     open_store,
     remark,
     say,
@@ -115,6 +116,7 @@ def distill(
             "max_calls": max_calls,
         },
         max_output_tokens=max_output_tokens,
+        keyless=plan,
     )
     job = Job(
         task=loaded,
@@ -128,7 +130,7 @@ def distill(
         schema_retries=schema_retries,
         concurrency=concurrency,
     )
-    with open_store(store) as opened, stoppable():
+    with (open_copy if plan else open_store)(store) as opened, stoppable():
         _import(opened, task, data, split_column)
         sample = smoke or repeat
         asked = _sample_of(job, opened, sample) if sample else job

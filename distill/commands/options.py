@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -53,6 +54,27 @@ def open_store(path: Path, *, create: bool = True) -> Store:
     from ...store.store import Store
 
     return Store(path, create=create)
+
+
+@contextlib.contextmanager
+def open_copy(path: Path) -> Iterator[Store]:
+    """A copy of the store at `path` that is gone afterwards; a new one where there is none."""
+    from ...store.connection import StoreError
+    from ...store.copies import copy_database, open_read_only
+    from ...store.store import Store
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "store.db"
+        try:
+            if path.exists():
+                with contextlib.closing(open_read_only(path, timeout=30)) as source:
+                    copy_database(source, copy)
+            with Store(copy) as store:
+                yield store
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be read: {error}") from error
+        except StoreError as error:
+            raise StoreError(str(error).replace(str(copy), str(path))) from error
 
 
 def backups(

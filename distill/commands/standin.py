@@ -37,6 +37,9 @@ def mode_(
     agreement: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="what cascade is to promise, e.g. 0.97")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would change, and change nothing")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,9 +63,13 @@ def mode_(
         }
         changed = found.model_copy(update=wanted)
         _check(opened, changed)
-        save_stand_in(opened, changed)
+        if not dry_run:
+            save_stand_in(opened, changed)
     line = f"{_told(changed)} (it was {found.mode})"
-    tell({**changed.model_dump(), "was": found.mode}, [line], as_json=as_json)
+    if dry_run:
+        line = f"{line}; nothing was changed"
+    told = {**changed.model_dump(), "was": found.mode, "written": not dry_run}
+    tell(told, [line], as_json=as_json)
 
 
 def status_(

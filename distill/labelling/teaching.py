@@ -72,13 +72,15 @@ def asked_for(
     strategy: str = "zero_shot",
     given: Mapping[str, Any] | None = None,
     max_output_tokens: int | None = None,
+    keyless: bool = False,
 ) -> Asking:
     """The way of asking that the words choose; `reference` is the word that named the task.
 
     `given` holds a strategy's options under their names in FLAGS: `shots` as a file that import
     reads, `tools` as file.py:name, the others as they are; None, False and empty are not given.
     One of `base_urls` and of `key_variables` holds for all teachers, several are theirs in order.
-    A temperature is the teachers' own where the strategy has none.
+    A temperature is the teachers' own where the strategy has none. `keyless` teachers are planned
+    with, and never asked.
 
     Raises TaskError for a strategy that is not there, an option that it does not have or that it
     lacks, or the wrong number of teachers; StoreError where the shots cannot be read.
@@ -100,6 +102,7 @@ def asked_for(
         key_variable=_each("--key-variable", key_variables, len(teachers)),
         max_output_tokens=[max_output_tokens] * len(teachers),
         temperature=[warmth] * len(teachers),
+        keyless=[keyless] * len(teachers),
     )
     if "shots" in options:
         reasoned = strategy in ("cot", "self_consistency")
