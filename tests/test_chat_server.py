@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import pickle
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -134,21 +135,38 @@ class Stranger(BaseHTTPRequestHandler):
     """Somebody's server: says what the test wants."""
 
     said: str = ""
+    refuses: tuple[str, ...] = ()  # fields, or types of response_format
+    asked: ClassVar[list[dict[str, Any]]] = []
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.said.encode())
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        form = body.get("response_format", {}).get("type")
+        refused = [name for name in self.refuses if name in body]
+        if refused or form in self.refuses:
+            told = refused or [f"response_format: input should be 'text', not {form!r}"]
+            self._say(422, json.dumps({"detail": f"Unexpected fields: {told}"}))
+        elif body["model"] == "nobody":
+            self._say(404, json.dumps({"error": {"message": "no such model"}}))
+        else:
+            self._say(200, self.said)
         if self.said == "":
             threading.Event().wait(1)
+
+    def do_GET(self) -> None:
+        self._say(200, json.dumps({"data": [{"id": "label:latest"}]}))
+
+    def _say(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
 
     def log_message(self, *_: Any) -> None:
         """Not to the test's output."""
 
 
-def event(text: str) -> str:
-    chunk = {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+def event(text: str, *, finish: str | None = None) -> str:
+    chunk = {"choices": [{"delta": {"content": text}, "finish_reason": finish}]}
     return f"data: {json.dumps(chunk)}\n\n"
 
 
@@ -156,6 +174,8 @@ def event(text: str) -> str:
 def stranger() -> Iterator[ChatStudent]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    Stranger.refuses = ()
+    Stranger.asked.clear()
     yield ChatStudent(model="x", base_url=f"http://127.0.0.1:{server.server_port}/v1")
     server.shutdown()
 
@@ -175,12 +195,16 @@ def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> Non
     Stranger.said = event('{ "name": "Ana",') + event(' "seats": 2 }') + "data: [DONE]\n\n"
     assert booking.invoke("oi") == Booking(name="Ana", seats=2)
     Stranger.said = event(
-        '{ "text": "", "calls": [ {"name": "Booking", "arguments": {"a": 1} } ] }'
+        '{ "text": "", "calls": [ {"name": "Booking", "arguments": {"a": 1} } ] }',
+        finish="stop",
     )
     assert tools.invoke("oi").tool_calls[0]["args"] == {"a": 1}
-    Stranger.said = event('{"text": "", "calls": [{"name": "Booking", "arguments": {"a')
+    Stranger.said = event(
+        '{"text": "", "calls": [{"name": "Booking", "arguments": {"a', finish="stop"
+    )
     assert tools.invoke("oi").tool_calls == []
-    for said in (event("no JSON"), event('{"name": "Ana", "seats": 3}'), "data: [DONE]\n\n"):
+    wrong = '{"name": "Ana", "seats": 3}'
+    for said in (event("no JSON", finish="stop"), event(wrong, finish="stop"), "data: [DONE]\n\n"):
         Stranger.said = said
         with pytest.raises(OutputParserException):
             booking.invoke("oi")
@@ -194,3 +218,67 @@ def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> Non
     Stranger.said = ""
     with pytest.raises(StudentTimeout):
         stranger.invoke("oi", timeout=0.1)
+
+
+def test_a_server_is_asked_for_a_schema_in_the_form_that_it_takes(stranger: ChatStudent) -> None:
+    """As llama-cpp-python's does; and it is asked wrongly once."""
+    Stranger.refuses = ("json_schema", "stream_options")
+    Stranger.said = event('{"name": "Ana", "seats": 2}', finish="stop")
+    booking = stranger.with_structured_output(Booking)
+
+    assert [booking.invoke("oi") for _ in range(3)] == [Booking(name="Ana", seats=2)] * 3
+    forms = [body["response_format"]["type"] for body in Stranger.asked]
+    assert forms == ["json_schema", "json_schema", *["json_object"] * 3]
+    assert Stranger.asked[-1]["response_format"]["schema"]["properties"].keys() == {"name", "seats"}
+    assert "stream_options" in Stranger.asked[0]
+    assert "stream_options" not in Stranger.asked[-1]
+
+
+def test_a_server_that_holds_no_answer_to_a_schema_is_said_to(stranger: ChatStudent) -> None:
+    """As that of `transformers serve`."""
+    Stranger.refuses = ("response_format", "stream_options")
+    Stranger.said = event("oi", finish="stop")
+
+    assert stranger.invoke("oi").content == "oi"
+    with pytest.raises(StudentError, match=r"holds no answer to a JSON schema \(422: .*vLLM"):
+        stranger.with_structured_output(Booking).invoke("oi")
+
+
+def test_a_server_calls_the_model_as_the_address_says(stranger: ChatStudent) -> None:
+    Stranger.said = event("oi", finish="stop")
+    named = ChatStudent(model="x", base_url=f"{stranger.base_url}#label:latest")
+
+    assert named.invoke("oi").content == "oi"
+    assert Stranger.asked[-1]["model"] == "label:latest"
+    named.invoke("oi", model="other")
+    assert Stranger.asked[-1]["model"] == "other"
+    assert named.sha256 != stranger.sha256
+    with pytest.raises(StudentError, match=r"\(404\): no such model; it serves label:latest: say"):
+        stranger.invoke("oi", model="nobody")
+
+
+def test_half_an_answer_is_none(stranger: ChatStudent) -> None:
+    Stranger.said = event('{"name": "Ana"')
+    with pytest.raises(StudentError, match=r"broke off \(its answer has no end\): it has"):
+        stranger.invoke("oi")
+    with pytest.raises(StudentError, match="broke off"):
+        list(stranger.stream("oi"))
+
+
+def test_the_benchmark_counts_what_a_server_does(
+    url: str, tiny_student: Path, tiny_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    benchmark: Any = importlib.import_module("benchmarks.foreign_servers")
+    rows = [{"sentence": f"as vendas caíram {number} %"} for number in range(4)]
+    good, bad = (
+        benchmark.measured(tiny_task, str(tiny_student), url, rows, at_once=3, api_key=key)
+        for key in (SecretStr(KEY), SecretStr("sk-wrong-0123456789"))
+    )
+
+    assert (good["valid"], good["equal"], good["at_once_valid"], good["refused"]) == (4, 4, 3, None)
+    assert good["chunks"] > 4
+    assert "refuses (404)" in good["wrong_name"]
+    assert (bad["valid"], bad["equal"], bad["at_once_valid"]) == (0, 0, 0)
+    assert "refuses (401)" in bad["refused"]
+    assert "answers equal to the student's here   4 of 4" in benchmark.table(good)

@@ -37,7 +37,9 @@ class ChatStudent(StudentModel):
     `max_tokens` an answer may take what its schema suggests and the context leaves. `timeout` is in
     seconds. `reasoning` is what a student of labels puts where a schema requires a reasoning. With
     `base_url` (and `api_key`) any OpenAI-compatible server that holds answers to a JSON schema
-    answers in the place of this process; of servers, `understudy serve` alone tells confidences.
+    answers in the place of this process, asked for the model's name or for NAME where `base_url`
+    ends in #NAME; of servers, `understudy serve` alone tells confidences. `model` is still the run
+    folder where one is at hand: from it the task chain knows which words and schema were learnt.
 
     A student of one task is always held to the schema it learnt, and any model to a response format
     or to the tools it may call. With `confidence` the probability of each label is in

@@ -176,7 +176,8 @@ class StudentModel(BaseChatModel):
         if not isinstance(name, str):
             raise StudentError(f"model {name!r} is no name of a model; name a run folder")
         where = another(self.model, name) if self.base_url is None else name
-        other = self.model_copy(update={"model": where})
+        address = self.base_url and self.base_url.partition("#")[0]  # #NAME is of this model alone
+        other = self.model_copy(update={"model": where, "base_url": address})
         for remembered in ("card", "sha256", "_template_sha256", "_turns", "_kept"):
             other.__dict__.pop(remembered, None)
         return other

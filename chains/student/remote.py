@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from .card import StudentError, StudentTimeout
+from .foreign import Refused, cannot_hold, model_names, refusal, schema_forms
 from .options import check_numbers
 from .row import Answer
 
@@ -21,21 +22,25 @@ if TYPE_CHECKING:
 _LOOPS: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a thread does not survive a fork
 _LOCK = threading.Lock()
 _CONNECT = 10.0  # seconds
-_MOST_TOLD = 200  # characters of a server's complaint
 
 
 class Remote:
     """Asks the model `name` at `base_url`; the server's grammar holds the answer to a schema.
 
-    The confidences that `understudy serve` gives beside its answers are handed on.
+    `base_url` may end in #NAME where the server calls the model otherwise. What a server refuses by
+    name is asked otherwise, and so from then on: a schema in llama-cpp-python's form, no count of
+    tokens. The confidences that `understudy serve` gives beside its answers are handed on.
 
     It may be anybody's, so nothing it says is trusted: an answer that is no JSON stays text, which
     parsers refuse. JSON is rewritten compactly and handed on whole; other text as it comes.
     """
 
     def __init__(self, base_url: str, name: str, *, api_key: str | None = None) -> None:
-        self.base_url, self.name = base_url.rstrip("/"), name
+        address, _, served = base_url.partition("#")
+        self.base_url, self.name = address.rstrip("/"), served or name
         self._key = api_key
+        self._form = 0  # which of schema_forms this server takes
+        self._counts = True  # whether it takes stream_options
         self._clients: dict[int, httpx.AsyncClient] = {}
 
     def submit(
@@ -64,51 +69,93 @@ class Remote:
             "messages": list(prompt),
             "temperature": temperature,
             "stream": True,
-            "stream_options": {"include_usage": True},
         }
         given = {"max_tokens": max_tokens, "seed": seed, "stop": list(stop) or None}
         body.update({name: value for name, value in given.items() if value is not None})
-        if schema is not None:
-            form = {"name": "answer", "schema": dict(schema), "strict": True}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        asking = self._ask(body, timeout, on_text, structured=schema is not None)
+        asking = self._ask(body, schema, timeout, on_text)
         return asyncio.run_coroutine_threadsafe(asking, _loop())
 
     async def _ask(
         self,
         body: Mapping[str, Any],
+        schema: Mapping[str, Any] | None,
         timeout: float | None,
         on_text: Callable[[str], None] | None,
-        *,
-        structured: bool,
     ) -> Answer:
         import httpx
 
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._answer(body, None if structured else on_text)
+                answer = await self._taken(body, schema, None if schema is not None else on_text)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise StudentTimeout(
                 f"{self.base_url} did not answer in time; give a longer timeout"
             ) from error
-        except httpx.HTTPError as error:
+        except (httpx.ConnectError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise StudentError(
                 f"{self.base_url} cannot be reached ({type(error).__name__}); start the server or "
                 "correct base_url"
             ) from error
+        except httpx.HTTPError as error:
+            raise self._broken(type(error).__name__) from error
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise StudentError(f"{self.base_url} answers with no chat completion") from error
-        if structured and on_text is not None:
+        if schema is not None and on_text is not None:
             on_text(answer.text)
         return answer
+
+    async def _taken(
+        self,
+        body: Mapping[str, Any],
+        schema: Mapping[str, Any] | None,
+        on_text: Callable[[str], None] | None,
+    ) -> Answer:
+        """The answer to what this server takes: what it refuses by name is asked otherwise."""
+        while True:
+            asked, form, counts = dict(body), self._form, self._counts
+            if schema is not None:
+                asked["response_format"] = schema_forms(schema)[form]
+            if counts:
+                asked["stream_options"] = {"include_usage": True}
+            try:
+                return await self._answer(asked, on_text)
+            except Refused as refused:
+                if counts and "stream_options" in refused.told:
+                    self._counts = False
+                elif schema is None or "response_format" not in refused.told:
+                    raise await self._advised(refused) from None
+                elif form + 1 < len(schema_forms(schema)):
+                    self._form = form + 1
+                else:
+                    raise cannot_hold(self.base_url, refused) from None
+
+    async def _advised(self, refused: Refused) -> Refused:
+        """The refusal of a name, with the names that the server has."""
+        import httpx
+
+        if refused.status != 404:
+            return refused
+        try:
+            url = f"{self.base_url}/models"
+            told = await self._client().get(url, headers=self._headers, timeout=_CONNECT)
+        except httpx.HTTPError:
+            return refused
+        names = [name for name in model_names(told.content) if name != self.name]
+        if told.status_code != 200 or not names:
+            return refused
+        advice = f"; it serves {', '.join(names)}: say which by base_url={self.base_url}#NAME"
+        return Refused(self.base_url, refused.status, refused.told, advice)
 
     async def _answer(
         self, body: Mapping[str, Any], on_text: Callable[[str], None] | None
     ) -> Answer:
-        text, finish = "", "stop"
+        text, finish = "", ""
         usage: dict[str, Any] = {}
         sure: dict[str, float] = {}
         async for event in self._events(body):
+            if event is None:
+                finish = finish or "stop"
+                break
             usage = event.get("usage") or usage
             for choice in event.get("choices") or ():
                 part = choice["delta"].get("content") or ""
@@ -117,29 +164,43 @@ class Remote:
                 text += part
                 if part and on_text is not None:
                     on_text(part)
+        if not finish:
+            raise self._broken("its answer has no end")
         return Answer(
             text=_compact(text) if "response_format" in body else text,
             pieces=(),
             probabilities=(),
             input_tokens=int(usage.get("prompt_tokens", 0)),
             output_tokens=int(usage.get("completion_tokens", 0)),
-            finish=str(finish),
+            finish=str(finish or "stop"),
             sure=sure,
         )
 
-    async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+    async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any] | None]:
+        """What the server sends; None is its word that it has ended."""
         url = f"{self.base_url}/chat/completions"
-        async with self._client().stream("POST", url, json=body, headers=headers) as response:
+        async with self._client().stream("POST", url, json=body, headers=self._headers) as response:
             if response.status_code >= 400:
-                raise self._refused(response.status_code, await response.aread())
+                content = await response.aread()
+                raise refusal(self.base_url, response.status_code, content, self._key)
             async for line in response.aiter_lines():
                 data = line.removeprefix("data:").strip()
-                if line.startswith("data:") and data != "[DONE]":
-                    event = json.loads(data)
-                    if "error" in event:
-                        raise self._refused(response.status_code, data.encode())
-                    yield event
+                if not line.startswith("data:") or not data:
+                    continue
+                event = None if data == "[DONE]" else json.loads(data)
+                if event is not None and "error" in event:
+                    raise refusal(self.base_url, response.status_code, data.encode(), self._key)
+                yield event
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+    def _broken(self, how: str) -> StudentError:
+        return StudentError(
+            f"{self.base_url} broke off ({how}): it has died, or takes fewer at once; see its log, "
+            "then ask again"
+        )
 
     def _client(self) -> httpx.AsyncClient:
         import httpx
@@ -149,17 +210,6 @@ class Remote:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
             self._clients[os.getpid()] = httpx.AsyncClient(timeout=waits, limits=limits)
         return self._clients[os.getpid()]
-
-    def _refused(self, status: int, content: bytes) -> StudentError:
-        try:
-            told = json.loads(content)["error"]
-            message = told["message"] if isinstance(told, dict) else told
-        except (ValueError, KeyError, TypeError):
-            message = content[:_MOST_TOLD].decode(errors="replace")
-        line = " ".join(str(message).split())[:_MOST_TOLD]
-        if self._key:
-            line = line.replace(self._key, "***")
-        return StudentError(f"{self.base_url} refuses ({status}): {line}")
 
 
 @functools.lru_cache(maxsize=64)
