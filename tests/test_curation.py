@@ -433,7 +433,7 @@ def test_the_command_refuses_an_unknown_rule_and_changes_nothing(news_store):
 def test_curation_is_imported_without_heavy_libraries():
     heavy = ("numpy", "sklearn", "datasketch", "torch")
     code = (
-        "import sys, understudy.distill.curation, understudy.distill.review_queue, "
+        "import sys, understudy.distill.reviewing.curation, understudy.distill.reviewing.queue, "
         f"understudy.distill.commands.curate; print([m for m in {heavy!r} if m in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -396,7 +396,7 @@ def embedded_student(tmp_path: Path, pushable: Path) -> Path:
 
 PUSH = (
     "import sys; from pathlib import Path\n"
-    "from understudy.distill.pushing import push, StudentError\n"
+    "from understudy.distill.training.pushing import push, StudentError\n"
     "try: print(push(Path(sys.argv[1]) if sys.argv[1:] else Path({0!r}), 'me/mood'))\n"
     "except StudentError as error: print(error)"
 )

@@ -283,7 +283,7 @@ TRAINING = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from understudy.distill import train
-    from understudy.distill.options import stoppable
+    from understudy.distill.commands.options import stoppable
     from understudy.store import Store
 
     store, base, out = sys.argv[1:]
@@ -551,9 +551,9 @@ SHORT_OF_MEMORY = textwrap.dedent(
     import resource, sys
     import psutil, torch
     from understudy.chains.student.weights import load_tokenizer
-    from understudy.distill.fitting import steps_or_advice
-    from understudy.distill.hardware import Choice
-    from understudy.distill.preflight import TrainingError
+    from understudy.distill.training.fitting import steps_or_advice
+    from understudy.distill.training.hardware import Choice
+    from understudy.distill.training.preflight import TrainingError
     from understudy.distill.training.qlora import build_trainer, load_for_training, quiet
     from understudy.distill.training.recipes import RECIPES
     import dataclasses
