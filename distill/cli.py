@@ -6,6 +6,7 @@ import errno
 import importlib.metadata
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -127,6 +128,8 @@ app.add_typer(store_app, name="store")
 
 def main() -> None:
     """Run the command line; an error of ours is one line and exit status 1."""
+    if "_UNDERSTUDY_COMPLETE" in os.environ:  # a shell takes every line for an offer
+        os.environ["COLUMNS"] = "10000"
     try:
         app()
     except ModuleNotFoundError as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 reference: Any = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "reference.py")))
 COMMANDS: dict[str, Any] = dict(reference.commands())
 NEWS = {"f1": "Moradores comemoraram a alta.", "f2": "A enchente deixou medo.", "f3": "Dia."}
-TALKERS = {"accelerate-config", "review", "serve", "store datasette"}  # a text, or a server
+TALKERS = {"accelerate-config", "review", "serve"}  # a text, or a server
 PAID = """
 from langchain_core.language_models import FakeListChatModel
 
@@ -205,23 +207,70 @@ def test_nothing_is_drawn_when_quiet(capsys):
     assert capsys.readouterr() == ("a result\n", "")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_shell_is_given_commands_and_options(shell):
-    def asked(line: str, instruction: str) -> str:
-        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
-        words |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-        told = subprocess.run(
-            [sys.executable, "-m", "understudy.distill.cli"],
-            env={**os.environ, **words, "_UNDERSTUDY_COMPLETE": f"{instruction}_{shell}"},
-            input="",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return told.stdout
+OFFERED = {
+    "understudy dist": {"distill"},
+    "understudy st": {"status", "store"},
+    "understudy train --tar": {"--target"},
+    "understudy evaluate --max-": {"--max-output-tokens", "--max-tokens", "--max-usd"},
+    "understudy store back": {"backup"},
+    "understudy store terms --no": {"--note"},
+    "understudy calibrate --run runs/a --dry": {"--dry-run"},
+    "understudy nothing --tar": set(),
+}
+SHELLS = ("bash", "zsh", "fish")
+SHELL = """
+import json, os, sys
+from understudy.distill.cli import main
+sys.argv = ["understudy"]
+for asked in json.load(sys.stdin):
+    os.environ.update(asked)
+    try:
+        main()
+    except SystemExit:
+        print(end="\\0", flush=True)
+"""
 
-    assert "distill" in asked("understudy dist", "complete")
+
+def told_to_shells(asked: list[dict[str, str]]) -> list[str]:
+    """What the program prints for each of these environments, which a shell's function makes."""
+    told = subprocess.run(
+        [sys.executable, "-c", SHELL],
+        env={**os.environ, "COLUMNS": "40"},  # a narrow terminal breaks no description in two
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert not told.stderr
+    return told.stdout.split("\0")[:-1]
+
+
+def test_a_tab_offers_the_commands_and_options_that_begin_so():
+    """As each shell's own function asks: the line so far, and which word the cursor is in."""
+    asked = [
+        {
+            "_UNDERSTUDY_COMPLETE": f"complete_{shell}",
+            "_TYPER_COMPLETE_ARGS": line,
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+        }
+        for line in OFFERED
+        for shell in SHELLS
+    ]
+    for one, told in zip(asked, told_to_shells(asked), strict=True):
+        rows = told.replace("_arguments '*: :((", "").splitlines()
+        names = [re.split("[\t:]", row)[0].strip('"') for row in rows if row and row != "_files"]
+        assert sorted(names) == sorted(OFFERED[one["COMP_WORDS"]]), one
+
+
+def test_the_function_that_a_shell_is_given_asks_so():
+    scripts = told_to_shells([{"_UNDERSTUDY_COMPLETE": f"source_{shell}"} for shell in SHELLS])
+    for shell, script in zip(SHELLS, scripts, strict=True):
+        assert f"_UNDERSTUDY_COMPLETE=complete_{shell} " in script
+        if shutil.which(shell):
+            subprocess.run([shell, "-n"], input=script, text=True, timeout=60, check=True)
 
 
 def test_the_statuses_stand_in_the_help_and_are_the_ones_in_use(run, monkeypatch):

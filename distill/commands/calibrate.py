@@ -25,7 +25,9 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ...chains.task import Task
     from ...store.rows import Calibration
+    from ...store.store import Store
     from ..guarantee.drift import Alarm
     from ..guarantee.watching import Watch
 
@@ -36,7 +38,9 @@ _SHOWN = 10  # points of the curve
 def calibrate_(
     run: Annotated[
         str,
-        typer.Option(help="run folder, or a server's student: http://host:port/v1#name"),
+        typer.Option(
+            help="run folder, a server's student (http://host:port/v1#name), or provider:model"
+        ),
     ],
     task: TaskOption = SAMPLE_TASK,
     store: StoreOption = DEFAULT_STORE,
@@ -48,12 +52,20 @@ def calibrate_(
         float | None, typer.Option(help="refuse a cascade whose 1,000 rows cost more")
     ] = None,
     limit: LimitOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="say who would be asked what at what cost, and ask nobody"),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """From which confidence on the student answers alone: a threshold and its bound, or why not."""
     from ...chains.loading import load_task
     from ..guarantee.calibrating import calibrate
 
+    if dry_run:
+        with open_store(store, create=False) as opened:
+            _foresee(load_task(task), opened, run, limit, as_json=as_json)
+        return
     with open_store(store, create=False) as opened, stoppable(), row_bars() as progress:
         found = calibrate(
             load_task(task),
@@ -68,6 +80,22 @@ def calibrate_(
     tell(found.model_dump(), told(found), as_json=as_json)
     if found.threshold is None:
         fail(f"refused: {found.details['why']}")
+
+
+def _foresee(task: Task, store: Store, run: str, limit: int | None, *, as_json: bool) -> None:
+    """Say what the calibration would ask; its own rules are looked at when it is made."""
+    from ..guarantee.asking import foresee
+    from ..guarantee.rows import BOUND, FITTED
+    from ..labelling.prices import default_table
+
+    splits, table = (FITTED, BOUND), default_table()
+    found = foresee(task, store, run, splits=splits, limit=limit, price_table=table)
+    there = {split: store.splits(task.name).get(split, 0) for split in splits}
+    lines = [
+        f"{FITTED} has {there[FITTED]:,} rows, {BOUND} {there[BOUND]:,}",
+        f"{found.told()}; nobody was asked and nothing was written",
+    ]
+    tell({**dataclasses.asdict(found), "splits": there}, lines, as_json=as_json)
 
 
 def told(found: Calibration) -> list[str]:

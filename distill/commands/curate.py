@@ -45,6 +45,9 @@ def curate_(
     exclude: ExcludeOption = None,
     include: IncludeOption = None,
     clear: ClearOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be replaced, and change nothing")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find duplicates, conflicts, suspected label errors, poor reasonings; nothing is deleted.
@@ -52,13 +55,22 @@ def curate_(
     With --exclude, --include or --clear alone no rule looks again.
     """
     from ...chains.loading import load_task
-    from ..reviewing.curation import check_rule, curate
+    from ..reviewing.curation import RULES, check_rule, curate
 
+    looks = bool(rule) or not (exclude or include or clear)
     with open_store(store, create=False) as opened, stoppable():
         loaded = load_task(task)
         for name in (*(rule or ()), *(exclude or ()), *(include or ()), *(clear or ())):
             check_rule(name)
-        if rule or not (exclude or include or clear):
+        if dry_run:
+            looking = list(rule or RULES) if looks else []
+            changes = _changes(opened, loaded.name, looking, exclude, include, clear)
+            lines = [*map(_change_told, changes), "nothing was changed"]
+            tell(
+                {"task": loaded.name, "changes": changes, "written": False}, lines, as_json=as_json
+            )
+            return
+        if looks:
             curate(loaded, opened, rule)
         _set(opened, loaded.name, exclude or (), include or (), clear or ())
         found = _found(opened, loaded)
@@ -84,6 +96,41 @@ def _set(
     for names, active in ((exclude, True), (include, False)):
         for name in names:
             set_filter(store, task, name, active)
+
+
+_WOULD = {
+    "look again": "{rows:,} earlier findings would be replaced by what it finds now",
+    "exclude": "the {rows:,} rows that it flags would teach no student",
+    "include": "the {rows:,} rows that it flags would teach again",
+    "clear": "{rows:,} findings would be forgotten",
+}
+
+
+def _changes(
+    store: Store,
+    task: str,
+    looking: list[str],
+    exclude: list[str] | None,
+    include: list[str] | None,
+    clear: list[str] | None,
+) -> list[dict[str, Any]]:
+    """What each rule would do, in the order in which it would be done: `would`, and its rows."""
+    from ...store.flags import filters, flag_counts
+
+    counts, active = flag_counts(store, task), set(filters(store, task))
+    asked = {"look again": looking, "clear": clear, "exclude": exclude, "include": include}
+    return [
+        {"rule": name, "would": would, "rows": counts.get(name, 0), "filter": name in active}
+        for would, names in asked.items()
+        for name in names or ()
+    ]
+
+
+def _change_told(change: dict[str, Any]) -> str:
+    """One line for a person."""
+    now = " (it is a filter already)" if change["filter"] and change["would"] == "exclude" else ""
+    now = " (it is no filter)" if not change["filter"] and change["would"] == "include" else now
+    return f"{change['rule']}: {_WOULD[change['would']].format(**change)}{now}"
 
 
 def _found(store: Store, task: Task) -> dict[str, Any]:

@@ -8,10 +8,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "calibrate": (
         "understudy calibrate --run runs/label --task task.py:task --store app.db",
         "understudy calibrate --run runs/label --agreement 0.95 --json",
+        "understudy calibrate --run openai:gpt-4o-mini --store app.db --dry-run",
     ),
     "curate": (
         "understudy curate --store app.db",
-        "understudy curate --store app.db --exclude near_duplicate",
+        "understudy curate --store app.db --exclude near_duplicate --dry-run",
     ),
     "demo": ("understudy demo --folder demo",),
     "distill": (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, JsonOption, StoreOption, open_store, say, tell
+from .options import DEFAULT_STORE, JsonOption, StoreOption, open_store, tell
 
 if TYPE_CHECKING:
+    from ...store.rows import Terms
     from ...store.store import Store
 
 
@@ -73,17 +78,17 @@ def search(
 def datasette(
     database: Annotated[Path | None, typer.Argument(help="the store; default --store")] = None,
     store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
 ) -> None:
     """Write what datasette needs to show the store usefully, and say how to start it."""
-    import shlex
-
     from ...store.datasette import write_metadata
 
     path = database or store
     open_store(path, create=False).close()  # a file that is no store is said at once
     written = write_metadata(path)
-    names = shlex.join(["datasette", str(path), "-m", str(written)])
-    say(f"{names} --setting suggest_facets off")
+    words = ["datasette", str(path), "-m", str(written), "--setting", "suggest_facets", "off"]
+    line = subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
+    tell({"metadata": written, "command": line, "words": words}, [line], as_json=as_json)
 
 
 def terms(
@@ -91,28 +96,56 @@ def terms(
     note: Annotated[str | None, typer.Option(help="what the terms say on training")] = None,
     licence: Annotated[str | None, typer.Option(help="the licence of its outputs")] = None,
     source: Annotated[str | None, typer.Option(help="where that stands")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be replaced, and note nothing")
+    ] = False,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
     """Note what a teacher's provider says on training with its outputs, for the model card."""
     from ...store.provenance import all_terms, set_terms, terms_of
-    from ...store.rows import Terms
-    from ..runs import now
     from .stories import print_terms
 
+    told = {"note": note, "licence": licence, "source": source}
+    given = {name: text for name, text in told.items() if text is not None}
     with open_store(store, create=False) as opened:
-        if model is not None and (note, licence, source) != (None, None, None):
+        if model is not None and given:
             known = terms_of(opened, model)
-            given = {"note": note, "licence": licence, "source": source}
-            kept = {"note": "", **(known.model_dump() if known else {})}
-            told = kept | {name: text for name, text in given.items() if text is not None}
-            set_terms(opened, Terms.model_validate(told | {"model": model, "noted": now()}))
+            noted = _noted(model, known, given)
+            if dry_run:
+                _tell_replaced(known, noted, as_json)
+                return
+            set_terms(opened, noted)
         found = all_terms(opened)
     found = [one for one in found if model in (None, one.model)]
     if as_json:
         tell([one.model_dump() for one in found], as_json=True)
         return
     print_terms(found, model=model)
+
+
+def _noted(model: str, known: Terms | None, given: Mapping[str, str]) -> Terms:
+    """What is noted of the model from now on: what was, where nothing else is given."""
+    from ...store.rows import Terms
+    from ..runs import now
+
+    kept = {"note": "", **(known.model_dump() if known else {})}
+    return Terms.model_validate(kept | dict(given) | {"model": model, "noted": now()})
+
+
+def _tell_replaced(known: Terms | None, noted: Terms, as_json: bool) -> None:
+    """Say what a note would put in the place of which other; nothing was written."""
+    from .stories import visible
+
+    before, after = (known.model_dump() if known else {}), noted.model_dump()
+    lines = []
+    for name in ("note", "licence", "source"):
+        old, new = before.get(name), after[name]
+        if old != new:
+            over = f", in the place of: {old}" if old else ""
+            lines.append(visible(f"{noted.model}: {name} would be: {new}{over}", longest=1000))
+    data = {"now": before or None, "would": after, "written": False}
+    tell(data, [*lines, "nothing was written"], as_json=as_json)
 
 
 def _looked_into(path: Path) -> Store:
