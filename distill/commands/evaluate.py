@@ -171,21 +171,24 @@ def report(
 ) -> None:
     """Everybody side by side, from the store: one HTML file, the same as Markdown and JSON."""
     from ...chains.loading import load_task
+    from ..evaluation.remade import commands_of
     from ..evaluation.results import Report
     from ..reporting.pages import report as write
 
     check_gates(gate or [])
     check_folder(out)
     with open_store(store, create=False) as opened, _folder(out, dry_run) as folder:
+        loaded = load_task(task)
+        remade = _remade_by(task, store, split or [], margin, machine_usd_per_hour, no_text)
         page = write(
-            load_task(task),
+            loaded,
             opened,
             folder,
             splits=split,
             margin=margin,
             texts=not no_text,
             machine_usd_per_hour=machine_usd_per_hour,
-            commands=_remade_by(task, store, split or [], margin, machine_usd_per_hour, no_text),
+            commands=[*commands_of(loaded, opened, reference=task, place=store.name), *remade],
         )
         found = Report.model_validate_json(page.with_suffix(".json").read_bytes())
     files = [out / page.with_suffix(ending).name for ending in (".html", ".md", ".json")]

@@ -19,6 +19,7 @@ from .dividend import dividends
 from .finding import Found, find, held_out
 from .leakage import leakage_of
 from .learning import learning_of
+from .remade import asked_of
 from .results import (
     BreakEven,
     Comparison,
@@ -118,7 +119,7 @@ def compare(
         notes=told.notes(
             terms.ceiling, {name: (len(on.comparisons), on.pairs) for name, on in each.items()}
         ),
-        provenance=told.provenance(task, runs, commands),
+        provenance=told.provenance(task, runs, commands, asked_of(store, runs)),
         curves=trained_curves(store, task.name),
     )
 

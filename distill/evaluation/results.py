@@ -27,6 +27,7 @@ from .scored import (
 
 __all__ = [
     "Against",
+    "Asked",
     "Bin",
     "BreakEven",
     "ClassResult",
@@ -162,10 +163,28 @@ class Curves(Row):
     agreements: list[tuple[float, float]]
 
 
+class Asked(Row):
+    """When a system answered (UTC), and how a student was trained, where its run folder tells.
+
+    `first` and `last` are when its first and its last record came. `folder` is the last two names
+    of the run folder's path; `trained` is when the store heard of the training, `training` its
+    recipe, rows and seed.
+    """
+
+    system: str
+    run: str
+    first: str | None = None
+    last: str | None = None
+    folder: str | None = None
+    trained: str | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
 class Provenance(Row):
-    """What makes the report again: commands, versions, hashes."""
+    """What makes the report again: commands, who was asked when, versions, hashes."""
 
     commands: list[str]
+    asked: list[Asked] = Field(default_factory=list)
     versions: dict[str, str]
     hashes: dict[str, str]
 

@@ -10,7 +10,7 @@ from ...chains.task import Task
 from ...store.rows import Run, Score
 from ..runs import NOTEBOOK, versions
 from .answered import Sheet
-from .results import Provenance, SplitNote
+from .results import Asked, Provenance, SplitNote
 
 _LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy")
 _TAUGHT = {
@@ -96,7 +96,9 @@ def notes(ceiling: Score | None, pairs: Mapping[str, tuple[int, int]]) -> list[s
     return found
 
 
-def provenance(task: Task, systems: Mapping[str, Run], commands: Sequence[str]) -> Provenance:
+def provenance(
+    task: Task, systems: Mapping[str, Run], commands: Sequence[str], asked: Sequence[Asked]
+) -> Provenance:
     """What makes the report again; `systems` are the runs by name."""
     found = {"python": platform.python_version(), **versions()}
     for name in _LIBRARIES:
@@ -110,4 +112,4 @@ def provenance(task: Task, systems: Mapping[str, Run], commands: Sequence[str]) 
         "answers": task.answers,
         **{f"run of {name}": run.id for name, run in systems.items()},
     }
-    return Provenance(commands=list(commands), versions=found, hashes=hashes)
+    return Provenance(commands=list(commands), asked=list(asked), versions=found, hashes=hashes)

@@ -16,7 +16,7 @@ RECIPE = (
     *("adapter", "rank", "alpha", "dropout", "modules", "epochs", "learning_rate", "scheduler"),
     *("warmup", "batch_size", "order", "weight_decay", "max_grad_norm", "keep", "patience"),
 )
-_TUNED = (*RECIPE, "quantisation")
+TUNED = (*RECIPE, "quantisation")
 
 
 def trained(store: Store, run: Run) -> tuple[Training, StudentCard] | None:
@@ -45,11 +45,11 @@ def recipes_of(store: Store, runs: Sequence[Run]) -> dict[str, Mapping[str, Any]
         known = trained(store, run)
         if known is not None:
             facts = known[1].training
-            found[run.id] = {name: facts[name] for name in _TUNED if name in facts}
+            found[run.id] = {name: facts[name] for name in TUNED if name in facts}
     return found
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The fields that both know and that are not the same."""
-    common = (name for name in _TUNED if name in one and name in other)
+    common = (name for name in TUNED if name in one and name in other)
     return {name: (one[name], other[name]) for name in common if one[name] != other[name]}
