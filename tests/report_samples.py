@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from understudy.distill.evaluation.results import (
+    Asked,
     Bin,
     BreakEven,
     ClassResult,
@@ -573,6 +574,13 @@ def hostile_report() -> Report:
         notes=[HOSTILE, LONG_WORD, ARABIC],
         provenance=Provenance(
             commands=[HOSTILE],
+            asked=[
+                Asked(
+                    **dict.fromkeys(("system", "run", "first", "last"), HOSTILE),
+                    **dict.fromkeys(("folder", "trained"), HOSTILE),
+                    training={"recipe": HOSTILE, "epochs": 4.0},
+                )
+            ],
             versions={HOSTILE: HOSTILE, LONG_WORD: ARABIC},
             hashes={HOSTILE: HOSTILE},
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 import threading
 from pathlib import Path
@@ -101,8 +102,9 @@ def test_a_report_without_texts_shows_none(labelled):
     assert labelled("report", "--no-text", "--margin", "0.05")[0] == 0
     told = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
     assert told["margin"] == 5.0
-    (command,) = told["provenance"]["commands"]
+    asking, command = told["provenance"]["commands"]
     assert command.endswith("--store understudy.db --margin 0.05 --no-text")
+    assert asking.endswith("--store understudy.db --no-base")
     assert "comemoraram" not in Path("report/report.html").read_text(encoding="utf-8")
 
 
@@ -200,3 +202,34 @@ def test_a_student_in_runs_whose_card_is_broken_fails_alone(labelled):
     status, out, error = labelled("evaluate")
     assert (status, "tfidf" in out) == (1, True)
     assert "runs/broken" in one_line(error)
+
+
+def test_the_commands_of_a_report_train_and_ask_again_what_is_there_already(labelled):
+    """A finished training takes these very settings and no others; an asked system is not asked."""
+    arguments = ["--epochs", "1", "--set", "rank=4", "--seed", "3", "--limit", "16"]
+    status, _, error = labelled("train", *arguments, "--out", "runs/small")
+    assert status == 0, error
+    status, _, error = labelled("evaluate", "--run", "runs/small", "--no-base")
+    assert status == 0, error
+    assert labelled("report")[0] == 0
+    told = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
+    provenance = told["provenance"]
+    (student,) = [one for one in provenance["asked"] if one["system"] == "small"]
+    assert (student["folder"], student["first"] <= student["last"]) == ("runs/small", True)
+    facts = {name: student["training"][name] for name in ("recipe", "epochs", "rows", "seed")}
+    assert facts == {"recipe": "tiny", "epochs": 1.0, "rows": 16, "seed": 3}
+    train, evaluate, report = map(shlex.split, provenance["commands"])
+    assert "--set rank=4" in shlex.join(train)
+    weights = Path("runs/small/adapter_model.safetensors").read_bytes()
+    with Store("understudy.db") as store:
+        before = {run.id: list(store.records(run.id)) for run in store.runs()}
+    for command in (train, evaluate, report):
+        status, _, error = labelled(*command[1:])
+        assert status == 0, error
+    assert Path("runs/small/adapter_model.safetensors").read_bytes() == weights
+    with Store("understudy.db") as store:
+        assert {run.id: list(store.records(run.id)) for run in store.runs()} == before
+    page = Path("report/report.html").read_text(encoding="utf-8")
+    assert "Answered when (UTC), trained how" in page
+    again = json.loads(Path("report/report.json").read_text(encoding="utf-8"))
+    assert {**told, "created": ""} == {**again, "created": ""}

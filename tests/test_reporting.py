@@ -27,6 +27,7 @@ from understudy.distill.reporting import charts, detail_tables, figures, html, m
 from understudy.distill.reporting import pages as reporting
 from understudy.distill.reporting.browser import island
 from understudy.distill.reporting.pages import render_html, render_markdown, write_report
+from understudy.distill.reporting.sections import how_sure
 from understudy.distill.reporting.selection import leading, main_verdict
 from understudy.store import Store
 from understudy.store.rows import Example, Record, Run, Score, example_id
@@ -774,3 +775,18 @@ def test_a_figure_is_written_with_the_places_it_deserves(
 def test_the_date_is_shown_as_a_person_reads_it(created: str, shown: str) -> None:
     report = SAMPLES["extraction_report"]().model_copy(update={"created": created})
     assert f"{shown} · 1 system on 2 held-out splits" in Page(render_html(report)).text
+
+
+def test_where_rows_have_groups_the_page_says_how_many_groups_might_decide() -> None:
+    report = SAMPLES["news_report"]()
+    verdicts = [
+        verdict.model_copy(update={"groups_needed": 83 if verdict.rows_needed else None})
+        for verdict in report.verdicts
+    ]
+    short = next(verdict for verdict in verdicts if verdict.rows_needed)
+    assert "About 83 groups of rows (about 410 rows) might decide." in how_sure(short)
+    grouped = report.model_copy(update={"verdicts": verdicts})
+    for shown in (render_html(grouped), render_markdown(grouped)):
+        assert "Groups needed" in shown
+        assert "83" in shown
+    assert "Groups needed" not in render_html(report)

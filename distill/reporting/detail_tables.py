@@ -8,6 +8,7 @@ from dataclasses import replace
 from ...store.rows import Score
 from ..evaluation.results import (
     Against,
+    Asked,
     BreakEven,
     LabelResult,
     Leakage,
@@ -166,6 +167,24 @@ def systems_table(result: Report) -> Table:
         (Cell(text=head), [_said(getattr(s, name)) for s in result.systems]) for head, name in facts
     ]
     return columns_table("Systems", names_of(result.systems), columns, prose=True)
+
+
+def asked_table(found: Sequence[Asked]) -> Table:
+    """When everybody answered, and how students were trained, where that is still known."""
+    columns = [
+        (Cell(text="First answer"), [_said(one.first) for one in found]),
+        (Cell(text="Last answer"), [_said(one.last) for one in found]),
+        (Cell(text="Run folder"), [_said(one.folder) for one in found]),
+        (Cell(text="Trained"), [_said(one.trained) for one in found]),
+        (Cell(text="Training"), [_said(_training(one)) for one in found]),
+    ]
+    names = (Cell(text="System"), [Cell(text=one.system) for one in found])
+    return columns_table("Answered when (UTC), trained how", names, columns, prose=True)
+
+
+def _training(asked: Asked) -> str | None:
+    facts = (f"{key.replace('_', ' ')} {value}" for key, value in asked.training.items())
+    return ", ".join(facts) or None
 
 
 def _labels(

@@ -8,7 +8,7 @@ from functools import partial
 
 from ..evaluation.first_screen import EMBEDDED_NOTE
 from ..evaluation.results import Dividend, Report, SplitNote, SwapVerdict
-from ..evaluation.verdicts import about
+from ..evaluation.verdicts import said_needed
 from . import charts, curves, detail_tables, line_charts, split_parts, tables
 from .figures import interval, known, percent, points
 from .parts import Gallery, Part, Picture, Said, Section, Table, Title
@@ -99,8 +99,10 @@ def how_sure(verdict: SwapVerdict) -> str:
         f"{verdict.split}, paired, against {told}. The margin is {verdict.margin:.1f} points: "
         f"supported means that the whole interval is above {points(-verdict.margin)}."
     )
-    needed = verdict.rows_needed
-    return f"{said} About {about(needed):,} rows might decide." if needed else said
+    if not verdict.rows_needed:
+        return said
+    needed = said_needed(verdict.rows_needed, verdict.groups_needed)
+    return f"{said} {needed.capitalize()} might decide."
 
 
 def sections(result: Report) -> list[Section]:
@@ -237,6 +239,8 @@ def _provenance(result: Report) -> Section:
         parts.append(Said(items=tuple(found.commands), code=True))
     if result.systems:
         parts.append(detail_tables.systems_table(result))
+    if found.asked:
+        parts.append(detail_tables.asked_table(found.asked))
     for caption, head, what, values in (
         ("Versions", "Package", "Version", found.versions),
         ("Hashes", "Of", "Hash", found.hashes),

@@ -32,6 +32,7 @@ def verdicts_table(verdicts: Sequence[SwapVerdict]) -> Table:
         (Cell(text="Margin"), [Cell(text=points(-v.margin)) for v in verdicts]),
         (Cell(text="Rows"), [_count(v.difference.n) for v in verdicts]),
         (Cell(text="Rows needed"), [_count(v.rows_needed) for v in verdicts]),
+        (Cell(text="Groups needed"), [_count(v.groups_needed) for v in verdicts]),
         (Cell(text="Against"), [Cell(text=v.against) for v in verdicts]),
     ]
     return columns_table("Verdicts, 95 % intervals", names, columns)
