@@ -298,3 +298,20 @@ def test_what_export_cannot_do_is_one_line_and_no_file(taught):
             assert (status, out.count("\n")) == (2, 1)
             assert f"--format {form} has none" in out
     assert sorted(p.name for p in Path().iterdir() if p.name in ("-", "out")) == []
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "openai", "datasets"])
+def test_export_leaves_what_is_there_as_it_is_and_says_how_to_replace_it(taught, form):
+    for given in ((), ("--dry-run",)):
+        Path("there").write_text("mine")
+        export = ("export", "there", "--run", "teacher", "--format", form, *given)
+        status, out = taught(*export)
+        assert (status, out.count("\n")) == (1, 1)
+        assert out.startswith("understudy: there is ")
+        assert ("--overwrite to replace it" in out) is (form != "datasets")
+        assert ("is a file, and --format datasets writes a folder" in out) is (form == "datasets")
+        assert Path("there").read_text() == "mine"
+    status, out = taught(*export[:-1], "--overwrite")
+    assert (status, Path("there").read_text() == "mine") == (
+        (1, True) if form == "datasets" else (0, False)
+    )

@@ -70,8 +70,12 @@ def export(
         fail("--json and the rows both want standard output; name a file", status=2)
     options: dict[str, Any] = {"format": format_, "split": split, "overwrite": overwrite}
     replaced = not to_stdout and out.exists()
-    if dry_run and replaced and not overwrite:
-        fail(f"{out} exists; nothing would be written without --overwrite")
+    if replaced and not overwrite:
+        what = "folder" if format_ == "datasets" else "file"
+        fail(
+            f"{out} is there already and stays as it is; name another {what}, or give --overwrite "
+            "to replace it"
+        )
     at_hand = _nowhere(format_) if dry_run else _at_hand(out, format_)
     with open_store(store, create=False) as opened, at_hand as path:
         if format_ in RUNS:
@@ -122,6 +126,8 @@ def _check_place(out: Path, format_: str, target: str | None) -> None:
         return
     if not out.parent.is_dir():
         fail(f"{out}: there is no folder {out.parent}; make it first")
+    if out.is_file() and format_ == "datasets":
+        fail(f"{out} is a file, and --format datasets writes a folder; name another place")
     if out.is_dir() and format_ != "datasets":
         fail(f"{out} is a folder; name the file that --format {format_} writes")
 
