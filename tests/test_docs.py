@@ -1,4 +1,4 @@
-"""The pages keep their word: links lead somewhere, commands exist, the quick ones run."""
+"""The pages keep their word: links lead somewhere, commands exist, blocks are code."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import runpy
 import shlex
 import shutil
 import sys
-import textwrap
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from understudy.distill.cli import main
+from tests.page_samples import (
+    DOCS,
+    PAGES,
+    ROOT,
+    blocks,
+    command_lines,
+    indented_commands,
+    prose,
+    spans,
+)
 
-ROOT = Path(__file__).parents[1]
-DOCS = ROOT / "docs"
-PAGES = [
-    *(ROOT / name for name in ("README.md", "README.pt-BR.md", "CONTRIBUTING.md")),
-    *sorted(DOCS.rglob("*.md")),
-]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 reference: Any = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "reference.py")))
 COMMANDS: dict[str, Any] = dict(reference.commands())
@@ -46,46 +47,12 @@ BENCHMARKS = {  # a benchmark's own
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 ZENSICAL = Path(sys.executable).parent / "zensical"
-FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 # Of other programs that the pages call.
 OTHERS = {
     "--config_file",  # accelerate launch
     "--served-model-name",  # vllm serve
 }
-
-
-def blocks(page: Path, *languages: str) -> Iterator[str]:
-    for _, language, body in FENCE.findall(page.read_text(encoding="utf-8")):
-        if language in languages:
-            yield textwrap.dedent(body)
-
-
-def prose(page: Path) -> str:
-    return FENCE.sub("", page.read_text(encoding="utf-8"))
-
-
-def spans(page: Path) -> list[str]:
-    """What stands between backticks in running text."""
-    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(page))]
-
-
-def command_lines(text: str) -> Iterator[list[str]]:
-    """The words of each command of a shell block, its comments and redirections left out."""
-    for line in text.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
-        lexer.whitespace_split = True
-        words: list[str] = []
-        for word in lexer:
-            if set(word) <= set("&|;"):
-                yield words
-                words = []
-            elif set(word) <= set("<>"):
-                break
-            else:
-                words.append(word)
-        if words:
-            yield words
 
 
 def leaf(words: list[str]) -> tuple[str, list[str]]:
@@ -155,10 +122,8 @@ def test_every_command_in_a_block_is_understood(page):
         for words in command_lines(block):
             if check := CHECKS.get(words[0]):
                 check(words[1:])
-    for line in re.findall(r"^    (\S.*)$", prose(page), re.MULTILINE):  # indented blocks
-        if line.split()[0] in CHECKS:
-            words = shlex.split(line.partition("  ")[0])  # what stands further right explains it
-            CHECKS[words[0]](words[1:])
+    for words in indented_commands(page):
+        CHECKS[words[0]](words[1:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -216,111 +181,6 @@ def test_the_site_builds_without_a_warning(tmp_path):
     page = (tmp_path / "build" / "site" / "index.html").read_text(encoding="utf-8")
     fetched = re.findall(r"<(?:link|script|img)\b[^>]*(?:href|src)=\"?(https?:[^\"\s>]+)", page)
     assert [one for one in fetched if "canonical" not in one] == []
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run a command line in an empty folder; what it printed. It must end well."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def call(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["understudy", *words])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        said = capsys.readouterr()
-        assert status == 0, f"{' '.join(words)}: {said.err}"
-        return str(said.out)
-
-    return call
-
-
-def understudy_lines(page: Path, until: str = "\0", after: str = "") -> list[list[str]]:
-    """The `understudy` commands of a page between two headings, in order."""
-    text = page.read_text(encoding="utf-8")
-    text = text[text.index(after) :].partition(until)[0]
-    found = []
-    for _, language, body in FENCE.findall(text):
-        if language == "bash":
-            lines = command_lines(textwrap.dedent(body))
-            found += [words[1:] for words in lines if words[0] == "understudy"]
-    return found
-
-
-def test_the_tour_labels_as_it_is_written(run, tmp_path):
-    tour = DOCS / "tour.md"
-    (rows,), (task, app) = blocks(tour, "csv"), blocks(tour, "python")
-    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
-    (tmp_path / "task.py").write_text(task, encoding="utf-8")
-    assert "swap(chain, store=" in app
-    said = [run(*words) for words in understudy_lines(tour, until="## 5. Train")]
-    assert [len(said), "nothing was written" in said[0]] == [4, True]
-    assert "20 rows in app.db, 0 failed" in said[1]
-    assert "train            12" in re.sub(r" {3,}", " " * 12, said[2])
-    assert "ticket-rules" in said[3]
-
-
-def test_the_rules_of_the_tour_are_right_on_its_rows(run, tmp_path):
-    import csv
-
-    tour = DOCS / "tour.md"
-    (rows,), (task, _) = blocks(tour, "csv"), blocks(tour, "python")
-    (tmp_path / "task.py").write_text(task, encoding="utf-8")
-    teacher = runpy.run_path(str(tmp_path / "task.py"))["teacher"]
-    for row in csv.DictReader(rows.splitlines()):
-        answer = teacher.answer({"text": row["text"]})
-        assert (answer["team"], answer["urgent"]) == (row["team"], row["urgent"]), row["text"]
-
-
-def test_the_store_commands_of_the_readme_run_one_after_the_other(run, tmp_path):
-    lines = (ROOT / "examples" / "news" / "wild.csv").read_text("utf-8").splitlines()
-    (tmp_path / "news.csv").write_text("\n".join(lines[:20]), encoding="utf-8")
-    texts = "\n".join(lines[20:60]).replace(",wild,", ",,")  # their splits are by hash
-    (tmp_path / "first.csv").write_text(f"{lines[0]}\n{texts}", encoding="utf-8")
-    run("distill", "--data", "first.csv", "--teacher", "offline")
-    run("export", "--run", "teacher", "outputs.jsonl")
-    run("export", "--run", "teacher", "--format", "openai", "chats.jsonl")
-    commands = understudy_lines(ROOT / "README.md", after="## One file that remembers everything")
-    names = [words[0] for words in commands]
-    assert {"import", "import-labels", "curate", "why", "export", "store"} <= set(names)
-    for words in commands:
-        if "theirs.parquet" in words and not _parquet(tmp_path / "theirs.parquet"):
-            continue
-        if words[0] != "review":  # it waits for a person
-            run(*words)
-    assert (tmp_path / "rows.jsonl").is_file()
-
-
-def test_a_fine_tune_moves_as_its_page_says(run, tmp_path):
-    """The rows of the tour stand for the data of the fine-tune."""
-    (rows,), (task, _) = blocks(DOCS / "tour.md", "csv"), blocks(DOCS / "tour.md", "python")
-    (tmp_path / "rows.csv").write_text(rows, encoding="utf-8")
-    (tmp_path / "task.py").write_text(task, encoding="utf-8")
-    own = ("--task", "task.py:task", "--store", "before.db")
-    run("distill", *own, "--data", "rows.csv", "--split-column", "split", "--teacher", "offline")
-    run("export", *own, "--run", "teacher", "--format", "openai", "training.jsonl")
-    run("export", *own, "--run", "teacher", "--format", "completions", "completions.jsonl")
-    page = DOCS / "how-to" / "openai-fine-tune-that-must-move.md"
-    said = {}
-    for words in understudy_lines(page):
-        if words[0] in ("import", "curate", "export"):
-            said[" ".join(words[:4])] = run(*words)
-    assert [len(said), len((tmp_path / "chats.jsonl").read_text().splitlines())] == [4, 20]
-
-
-def _parquet(path: Path) -> bool:
-    """A file as the README names it, where pyarrow is there to write it."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        return False
-    row = {"titulo": ["Bancos sobem."], "f2": ["A bolsa caiu."], "f3": ["Nada houve."]}
-    pq.write_table(pa.table(row), path)
-    return True
 
 
 def test_no_page_speaks_of_this_machine():
