@@ -168,9 +168,9 @@ def fallbacks(lives: int, texts: int, seed: int) -> None:
         ends = []
         for life in range(lives):
             draw, promise = random.Random(f"{seed} {share} {life}"), Promise("", **_PROMISED)
-            while promise.broken is None and promise.live.asked < texts:
+            while promise.broken is None and promise.asked < texts:
                 promise.see(draw.random() < share)
-            ends.append(promise.live.asked if promise.broken else texts + 1)
+            ends.append(promise.asked if promise.broken else texts + 1)
         ends.sort()
         told = [ends[-(-part * lives // 10) - 1] for part in (5, 9)]
         within = [f"{end:12,}" if end <= texts else f"{'-':>12}" for end in told]

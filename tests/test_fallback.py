@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.call_samples import NOW, add_calls
 from tests.swap_samples import Pupil, app, calibrate, mood_of, sure
 from understudy.distill import swap
+from understudy.distill.guarantee.detectors import Below
 from understudy.distill.guarantee.promise import Promise
-from understudy.distill.guarantee.sequence import LiveAgreement
 from understudy.distill.standin.runnable import StandIn
 from understudy.distill.standin.status import status_of
 from understudy.store import Store
@@ -34,7 +38,7 @@ def life(seed: int, share: Callable[[int], float], texts: int = TEXTS) -> int | 
     for number in range(texts):
         promise.see(draw.random() < share(number))
         if promise.broken:
-            return promise.live.asked
+            return promise.asked
     return None
 
 
@@ -55,12 +59,51 @@ def test_a_broken_promise_is_found() -> None:
     assert sum(texts is not None and texts <= 300 for texts in found) >= 95
 
 
-@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 1.0])
-def test_a_first_miss_alone_breaks_no_promise_that_allows_one(share: float) -> None:
-    assert LiveAgreement(0, 1).below(share) == (share == 1.0)
-    assert LiveAgreement(5, 100).below(share)
-    assert not LiveAgreement().below(share)
-    assert not LiveAgreement(100, 100).below(share)
+def test_a_promise_broken_after_a_long_good_time_is_found_and_told_by_what_came_since() -> None:
+    found = []
+    for seed in range(40):
+        draw, promise = random.Random(seed), Promise("app", agreement=ASKED, since=NOW)
+        while promise.broken is None and promise.asked < 3000:
+            promise.see(draw.random() < (0.98 if promise.asked < 2000 else 0.85))
+        found.append(promise.asked)
+        told = re.search(r"\((\d+) of the last (\d+) of [\d,]+ checked texts", promise.broken or "")
+        assert told
+        right, last = map(int, told.groups())
+        assert right < ASKED * last
+        assert last < 400
+    assert sum(2000 < asked <= 2300 for asked in found) >= 36
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99, 0.999])
+def test_two_first_misses_alone_break_no_promise(share: float) -> None:
+    below = Below(share, risk=0.05)
+    assert not below.see(False)
+    assert not below.see(False)
+    assert any(below.see(False) for _ in range(30))
+
+
+def test_what_was_promised_in_all_calls_is_broken_by_one_and_nothing_by_none() -> None:
+    whole, nothing = Below(1.0, risk=0.05), Below(0.0, risk=0.05)
+    assert not any(whole.see(True) for _ in range(1000))
+    assert whole.see(False)
+    assert not any(nothing.see(False) for _ in range(1000))
+
+
+@given(st.floats(0.3, 0.995), st.integers(1, 300))
+def test_no_bet_against_a_promise_gains_in_the_mean(promised: float, calls: int) -> None:
+    draw, below = random.Random(calls), Below(promised, risk=0.05)
+    for _ in range(calls):
+        below.see(draw.random() < promised)
+
+    def worth(test: Below) -> float:
+        return sum(test.worth) / len(test.worth) + test.unspent
+
+    after = []
+    for agreed in (True, False):
+        after.append(copy.deepcopy(below))
+        after[-1].see(agreed)
+    mean = promised * worth(after[0]) + (1 - promised) * worth(after[1])
+    assert mean == pytest.approx(worth(below), rel=1e-9)
 
 
 @pytest.fixture
@@ -87,14 +130,14 @@ def test_each_text_that_the_student_answered_and_the_teacher_checked_counts_once
     add_calls(store, [checked(f"before {n}", at=BEFORE) for n in range(100)])
     add_calls(store, [checked(f"web {n}").model_copy(update={"stand_in": "web"}) for n in range(9)])
     assert promise.look(store) is None
-    assert promise.live == LiveAgreement(0, 1)
+    assert promise.asked == 1
     add_calls(store, [checked(n, agreed=n < 18) for n in range(20)])
     assert promise.look(store) is None
-    assert promise.live == LiveAgreement(18, 21)
+    assert promise.asked == 21
     add_calls(store, [checked(100 + n) for n in range(20)])
     told = promise.look(store)
     assert told is not None
-    assert told.startswith("bound: the student agrees in less than 0.9 (18 of 2")
+    assert told.startswith("bound: the student agrees in less than 0.9 (")
     late = Promise("app", agreement=0.9, since=NOW)  # another process, which looks only now
     assert late.look(store) == told == promise.look(store)
 

@@ -4,7 +4,8 @@
 event is no more frequent than its bound, the chance of an alarm within n observations is at most
 n / limit. `Cusum` and `Level` are Page's cumulative sums (1954), for yes-or-no observations with a
 limit computed exactly, and for ranks; they need fewer observations, and account for what few
-reference rows leave unknown. All find a change after any length of quiet.
+reference rows leave unknown. All find a change after any length of quiet. `Below` is no detector
+but a test of a share that was promised: it may err once in its whole life.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from functools import lru_cache
 from statistics import NormalDist
 
 _STEPS_UP = (0.05, 0.1, 0.2, 0.4)  # how much more often an event may come, mixed in equal parts
+_TIMES = (1.25, 1.5, 2.0, 3.0, 5.0)  # how many times as many misses, mixed in equal parts
+_MOST_MISSED = 0.995
 _RANKS = math.sqrt(1 / 12)  # the standard deviation of ranks
 _FINE = 2  # lattice steps of a Cusum in its smaller increment
 _NODES, _MANY = 9, 99  # equally likely values of an unknown share, mean
@@ -36,6 +39,48 @@ class Rise:
         for place, (yes, no) in enumerate(self.factors):
             self.evidence[place] = (1.0 + self.evidence[place]) * (yes if event else no)
         return bool(self.factors) and sum(self.evidence) >= self.limit * len(self.factors)
+
+
+class Below:
+    """A share, which was to be `promised` at least, is or has become lower; wrong at any time, of a
+    share that never was lower, with probability at most `risk`.
+
+    An e-process: bets that from some call on the misses come so many times as often as promised,
+    over all multiples of _TIMES and all first calls, each with a weight. While the chance of the
+    next agreement, given all that was before, is `promised` or more, no bet gains in the mean, and
+    the weights sum up to 1; so their worth exceeds 1 / risk with probability `risk` at most
+    (Ville 1939; betting as in Waudby-Smith & Ramdas 2024, arXiv 2010.09686). The weights of first
+    calls fall so slowly that a change after a long good time is found, too. `since` tells what came
+    after the moment at which the change began, as far as can be told: [agreed, observed].
+    """
+
+    def __init__(self, promised: float, *, risk: float) -> None:
+        self.promised, self.limit, self.calls, self.unspent = promised, 1.0 / risk, 0, 1.0
+        missed = 1.0 - promised
+        most = {min(_MOST_MISSED, times * missed) for times in _TIMES}
+        bets = sorted(share for share in most if share > missed)
+        self.factors = [((1.0 - share) / promised, share / missed) for share in bets if promised]
+        self.worth = [0.0] * len(self.factors)
+        self.best = [(0.0, 0, 0)] * len(self.factors)  # of one first call: worth, agreed, observed
+        self.since = [0, 0]
+
+    def see(self, agreed: bool) -> bool:
+        """Whether this observation shows it."""
+        self.calls += 1
+        if not self.factors:  # all or nothing was promised
+            self.since = [self.calls - 1, self.calls]
+            return self.promised >= 1.0 and not agreed
+        left = math.log(2) / math.log(self.calls + 2)  # of all weight, after this call's
+        weight, self.unspent = self.unspent - left, left
+        for place, (yes, no) in enumerate(self.factors):
+            factor = yes if agreed else no
+            self.worth[place] = (self.worth[place] + weight) * factor
+            worth, right, seen = self.best[place]
+            if worth < weight:
+                worth, right, seen = weight, 0, 0
+            self.best[place] = worth * factor, right + agreed, seen + 1
+        self.since = list(max(self.best)[1:])
+        return sum(self.worth) / len(self.worth) + self.unspent >= self.limit
 
 
 class Level:

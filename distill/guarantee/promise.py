@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...store.stand_ins import checked_since
 from ...store.store import Store
-from .sequence import LiveAgreement
+from .detectors import Below
 
-CONFIDENCE = 0.95  # that no promise which is kept is ever called broken, however long one looks
+RISK = 0.05  # that a kept promise is ever called broken, however long one looks
 
 
 class Promise:
@@ -14,19 +14,15 @@ class Promise:
 
     Counted are the student's own answers that the teacher checked. The same text counts once, as in
     the calibration: asked again it would be checked again, and tell nothing new. The promise is
-    broken when the sequence of these texts shows that the share is below `agreement`. What a kept
-    promise risks is bounded also where its share changes from call to call and never falls below:
-    raising a call's chance to agree raises every later count (coupling), and the evidence, convex
-    in the count and at most 1 at `agreement` itself, is enough on low counts alone. All processes
-    of a store see the same calls in the same order, so that they share one risk. A share that falls
-    after a long time of keeping is found late, for all texts count: the watch's detectors forget,
-    and are faster there.
+    broken when these texts show (`detectors.Below`) that the share is, or has become, lower. All
+    processes of a store see the same calls in the same order, so that they share one risk.
     """
 
     def __init__(self, name: str, *, agreement: float, since: str) -> None:
         self.name, self.agreement, self.since = name, agreement, since
-        self.live = LiveAgreement()
+        self.asked = 0
         self.broken: str | None = None
+        self._below = Below(agreement, risk=RISK)
         self._number = 0
         self._texts: set[str] = set()
 
@@ -42,12 +38,12 @@ class Promise:
 
     def see(self, agreed: bool) -> None:
         """One more text."""
-        self.live = self.live.after(agreed)
-        if self.broken is None and not agreed and self.live.below(self.agreement, CONFIDENCE):
+        self.asked += 1
+        if self._below.see(agreed) and self.broken is None:
+            right, last = self._below.since
             self.broken = (
-                f"bound: the student agrees in less than {self.agreement:g} ({self.live.agreed:,} "
-                f"of {self.live.asked:,} checked texts since {self.since}, with "
-                f"{100 * CONFIDENCE:g} % confidence at any time)"
+                f"bound: the student agrees in less than {self.agreement:g} ({right:,} of the last "
+                f"{last:,} of {self.asked:,} checked texts since {self.since})"
             )
 
     def _new(self, store: Store) -> list[tuple[str, bool]]:

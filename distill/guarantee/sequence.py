@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_JEFFREYS = (0.5, 0.5)
+_HALF = 0.5
+_START = 2 * math.lgamma(_HALF) - math.lgamma(2 * _HALF)
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,6 @@ class LiveAgreement:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Holds the true share at all times with probability `confidence`: (low, high)."""
         return confidence_sequence(self.agreed, self.asked, confidence=confidence)
-
-    def below(self, share: float, confidence: float = 0.95) -> bool:
-        """Whether the true share is below `share`; said of one that is not, at any time, with
-        probability at most 1 - `confidence`.
-
-        The same martingale, its mixture laid around `share` with the weight of one miss, so that
-        the first calls, which a Jeffreys mixture bets on, decide nothing alone.
-        """
-        if self.agreed >= share * self.asked:
-            return False
-        around = (share / (1.0 - share), 1.0) if share < 1.0 else _JEFFREYS
-        found = log_evidence(self.agreed, self.asked, share, mixture=around)
-        return found >= -math.log(1.0 - confidence)
 
 
 def confidence_sequence(
@@ -60,22 +48,16 @@ def confidence_sequence(
     return low, high
 
 
-def log_evidence(
-    agreed: int, asked: int, share: float, *, mixture: tuple[float, float] = _JEFFREYS
-) -> float:
-    """The logarithm of the martingale against "the true share is `share`", 0 before any call;
-    `mixture` are the two parameters of the Beta distribution of the shares that are bet on."""
-    missed, (yes, no) = asked - agreed, mixture
+def log_evidence(agreed: int, asked: int, share: float) -> float:
+    """The logarithm of the martingale against "the true share is `share`", 0 before any call."""
+    missed = asked - agreed
+    mixed = math.lgamma(agreed + _HALF) + math.lgamma(missed + _HALF) - math.lgamma(asked + 1.0)
     if (share <= 0.0 and agreed) or (share >= 1.0 and missed):
         return math.inf
     said = (agreed * math.log(share) if agreed else 0.0) + (
         missed * math.log1p(-share) if missed else 0.0
     )
-    return _log_beta(agreed + yes, missed + no) - _log_beta(yes, no) - said
-
-
-def _log_beta(first: float, second: float) -> float:
-    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+    return mixed - _START - said
 
 
 def _edge(refuted: Callable[[float], bool], outside: float, inside: float) -> float:
