@@ -248,6 +248,20 @@ def test_a_chain_that_gives_nothing_for_row_after_row_ends_itself_alone(tiny_tas
         assert "rule" in names(compare(tiny_task, store))
 
 
+def test_a_model_that_writes_no_answer_is_said_without_an_option_that_evaluate_lacks(tiny_task):
+    class Chatty(Scripted):
+        def _generate(self, messages: Any, *args: Any, **kwargs: Any) -> ChatResult:
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("Gladly!"))])
+
+    with tiny_store(tiny_task, test=40) as store:
+        with pytest.raises(NotAsked) as raised:
+            evaluate(tiny_task, store, systems={"chatty": Chatty(asked=[]), "rule": RULE})
+        (failed,) = raised.value.failed
+        assert "no valid answer for 25 rows in a row" in failed.reason
+        assert "retry-failed" not in failed.reason
+        assert "rule" in names(compare(tiny_task, store))
+
+
 def test_a_limit_still_ends_the_asking_and_what_had_failed_before_is_named(tiny_task):
     price = price_per_million("test", input=1, output=5)
     with tiny_store(tiny_task) as store:

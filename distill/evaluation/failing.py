@@ -77,7 +77,8 @@ def told_at_the_end(failed: Sequence[Failed]) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """Why it failed and what to do, in one line without what looks like a key."""
     if isinstance(error, _OWN):
-        return line_of(str(error))
+        # An option of distill: what was paid for is not asked again here.
+        return line_of(str(error).replace("run again with --retry-failed", "run again"))
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)
