@@ -534,6 +534,21 @@ def set_mode(store: Path, mode: Any, *, reason: str | None = None, **more: Any) 
         save_stand_in(opened, row.model_copy(update=changed))
 
 
+def test_a_swapped_chain_is_swapped_anew_as_the_readme_does(tmp_path: Path) -> None:
+    store = tmp_path / "app.db"
+    first = stood(store)
+    first.invoke({"text": "fine"})
+    second = swap(first, store=store, student=Pupil(sure), mode="shadow")
+    second.invoke({"text": "well done"})
+    assert second.flush(20)
+    assert (second.bound, second.mode) == (first.bound, "shadow")
+    first.invoke({"text": "bad"})  # the older one is the chain again
+    second.close()
+    assert rows(store, "select count(*) from calls") == [(2,)]
+    with pytest.raises(SwapError, match="share from 0 to 1"):
+        swap(second, store=store, check=2)
+
+
 def test_a_mode_is_taken_up_by_the_running_app_and_rolled_back(tmp_path: Path) -> None:
     store, alarms = tmp_path / "u.db", list[str]()
     chain = stood(store, student=Pupil(sure), mode="record", on_alarm=alarms.append)

@@ -66,9 +66,13 @@ def swap(
     every process (`guarantee.promise.Promise`). `redact`, `store_text` and `bound` are Recorder's.
     `on_alarm` is told the reason when the mode is changed by that, or by a watch.
 
+    A chain that was swapped before is swapped anew, by these options alone; the stand-in that it
+    had is closed, and goes on as the chain, unrecorded, where the app still holds it.
+
     Raises TaskError where the chain cannot be seen through, StudentError or SwapError where the
     student or the mode cannot be. Calls then raise what the chain raises, and nothing else.
     """
+    before, chain = (chain, chain.bound) if isinstance(chain, StandIn) else (None, chain)
     app = app_chain(chain, name=name, schema=schema, task=task, rendered=rendered, reasoning=AUTO)
     _check_share("sampling", sampling)
     _check_share("check", check)
@@ -96,7 +100,10 @@ def swap(
         price=_price(model),
         bound=bound,
     )
-    return StandIn(chain, Desk(chain, app, recorder, stands, check=check), modes)
+    stand_in = StandIn(chain, Desk(chain, app, recorder, stands, check=check), modes)
+    if before is not None:
+        before.close()
+    return stand_in
 
 
 def _check_share(name: str, share: float) -> None:
