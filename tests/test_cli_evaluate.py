@@ -189,6 +189,13 @@ def test_a_junk_system_is_one_line_and_status_1_and_the_others_are_reported(labe
     assert (status, json.loads(out)["failed"]) == (0, [])
 
 
+def test_a_missing_key_is_said_in_the_words_of_the_command_line(labelled, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    status, _, error = labelled("evaluate", "--system", "openai:gpt-x")
+    assert status == 1
+    assert "set OPENAI_API_KEY, or give --key-variable, the name" in one_line(error)
+
+
 def test_a_gate_that_names_a_system_that_failed_does_not_hold(labelled):
     gate = ["--gate", "junk.py:chain.accuracy >= 0.5"]
     status, _, error = labelled("evaluate", "--system", "junk.py:chain", *gate)

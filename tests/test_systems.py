@@ -229,7 +229,7 @@ def test_a_system_that_is_junk_is_named_at_the_end_and_all_others_are_asked(
             ("leaves", "exit 3"),
             ("lacking", "there is no file"),
             ("nobody", "no provider"),
-            ("keyless", "OPENAI_API_KEY"),
+            ("keyless", "set OPENAI_API_KEY, or give key_variable, the name"),
             ("nonsense", "none of its 6 rows has a valid answer"),
             ("burst", "RuntimeError"),
         ):

@@ -16,6 +16,7 @@ from ..redaction import line_of, one_line
 from ..training.preflight import TrainingError
 
 logger = logging.getLogger(__name__)
+_OPTION = "key_variable"  # which looks like a key itself
 _OWN = (LabellingError, TaskError, StudentError, TrainingError)
 
 
@@ -77,8 +78,11 @@ def told_at_the_end(failed: Sequence[Failed]) -> Iterator[None]:
 def reason_of(error: Exception) -> str:
     """Why it failed and what to do, in one line without what looks like a key."""
     if isinstance(error, _OWN):
-        # An option of distill: what was paid for is not asked again here.
-        return line_of(str(error).replace("run again with --retry-failed", "run again"))
+        # --retry-failed is distill's: what was paid for is not asked again here.
+        text = str(error).replace("run again with --retry-failed", "run again")
+        start, option, rest = text.partition(_OPTION)
+        spaced = " " * rest.startswith(" ")
+        return f"{line_of(start)} {option}{spaced}{line_of(rest)}" if option else line_of(text)
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)
