@@ -14,7 +14,6 @@ from tests.page_readers import Prepare, Reader, close_apps, done
 from tests.page_samples import DOCS, ROOT, blocks, steps
 from understudy.chains.loading import load_attribute
 from understudy.chains.offline import NewsTeacher, RuleTeacher
-from understudy.examples.apps.parser import NEWS
 from understudy.examples.news.generate import news_rows
 
 
@@ -61,6 +60,12 @@ def news_files(reader: Reader) -> None:
                 writer.writerow([*inputs.values(), *gold, rules.answer(inputs)["raciocinio"]])
 
 
+def course_files(reader: Reader) -> None:
+    """The worked examples of the page, and prices; its task comes with the program."""
+    news_files(reader)
+    (reader.folder / "shots.csv").rename(reader.folder / "exemplos.csv")
+
+
 def news_app(reader: Reader) -> None:
     """An app as the README finds one, with the one line that records."""
     block = next(b for b in blocks(ROOT / "README.md", "python") if "# the app as it is" in b)
@@ -89,7 +94,9 @@ def answers(number: int) -> tuple[str, dict[str, int], Any]:
     taken, app, *swaps = ast.parse(block).body
     for statement in (taken, app, swaps[number - 1]):  # each swaps the app, not a swapped one
         exec(compile(ast.Module([statement], []), "README.md", "exec"), names)
-    said = names["chain"].invoke(NEWS)
+    with open("rows.csv", encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    said = names["chain"].invoke({name: row[name] for name in ("f1", "f2", "f3")})
     names["chain"].close()
     return names["chain"].mode, dict(names["chain"].counts), said
 
@@ -213,6 +220,7 @@ def with_one_student(reader: Reader) -> None:
 OWN = "--task task.py:task --store app.db"
 PREPARED: Mapping[str, Prepare] = {
     "README.md": news_files,
+    "docs/curso.md": course_files,
     "docs/how-to/a-teacher-with-a-budget.md": tour_files,
     "docs/how-to/an-existing-chain.md": chain_files,
     "docs/how-to/openai-fine-tune-that-must-move.md": fine_tune_files,

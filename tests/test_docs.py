@@ -50,6 +50,7 @@ ZENSICAL = Path(sys.executable).parent / "zensical"
 
 # Of other programs that the pages call.
 OTHERS = {
+    "--build-arg",  # docker build
     "--config_file",  # accelerate launch
     "--served-model-name",  # vllm serve
 }

@@ -26,9 +26,13 @@ from tests.page_folders import BEFORE, OWN, PREPARED, answers, tour_rules
 from tests.page_readers import SUBSTITUTED, Reader, Teacher, at_home, begins, named
 from tests.page_samples import DOCS, PAGES, ROOT, blocks, commands, spans
 from understudy.chains import load_task
+from understudy.chains.loading import load_attribute
+from understudy.chains.offline import NewsTeacher
+from understudy.distill import swap
 from understudy.distill.standin.student import SwapError
 
 pytest.importorskip("torch", reason="most pages train a student")
+pytestmark = pytest.mark.timeout(900)  # the first test to ask for a page follows all of it
 
 # A command of a page begins so: why nothing here runs it.
 NOT_RUN = {
@@ -252,6 +256,63 @@ def test_what_a_sentence_of_the_readme_names_can_be_done(walked, span):
         ran = readme.run(words)
     assert ran.status == 0, ran.error
     assert ran.out.strip()
+
+
+# The course's page names its commands in tables. A teacher of rules calls no tools.
+COURSE = [
+    span
+    for span in spans(DOCS / "curso.md")
+    if span.startswith("understudy distill --") and " --" in span and "--tools" not in span
+]
+
+
+@pytest.mark.parametrize("span", [span for span in COURSE if span != "understudy distill --help"])
+def test_a_command_of_the_course_labels_some_rows(walked, span):
+    course, words = walked("docs/curso.md"), shlex.split(span)
+    course.teacher.rules = NewsTeacher()
+    if "--max-usd" in words:
+        words += ["--limit", "20"]
+    elif not {"--plan", "--smoke", "--repeat"} & set(words):
+        words += ["--smoke", "2"]  # as the page says, at the end of any of them
+    with at_home(course.home):
+        ran = course.run(words)
+    assert ran.status == 0, ran.error
+    assert "no call is made" in ran.out if "--plan" in words else " 0 failed" in ran.out
+
+
+def test_the_program_of_the_course_runs_from_its_first_block_to_the_last(walked, capsys):
+    readme, names = walked("README.md"), dict[str, Any]()
+    with at_home(readme.home):
+        for block in blocks(DOCS / "curso.md", "python"):
+            exec(compile(block, "curso.md", "exec"), names)
+    assert names["fim"].details["agreed"] is True
+    *others, last = capsys.readouterr().out.splitlines()
+    assert "Positivo Felicidade" in others
+    assert last.startswith("raciocinio=None f1=Leitura(polaridade=")  # the student's
+
+
+def test_the_three_switches_of_the_page_on_privacy_are_those_of_swap(walked):
+    (block,) = blocks(DOCS / "how-to" / "privacy-and-terms.md", "python")
+    with at_home(walked("docs/tour.md").home):
+        for number, statement in enumerate(ast.parse(block).body):
+            chain = load_attribute("task.py:teacher", default="").with_structured_output(
+                load_task("task.py:task").schema
+            )
+            names = {"swap": swap, "chain": chain, "without_names": str.upper}
+            code = ast.unparse(statement).replace("app.db", f"switch-{number}.db")
+            exec(compile(code, "privacy", "exec"), names)
+            said = names["chain"].invoke("text: My refund for 1 has not come.")
+            names["chain"].close()
+            assert said.team == "billing"
+
+
+def test_the_chain_over_another_server_is_made_as_its_page_says(walked):
+    page = DOCS / "how-to" / "serving-on-vllm-with-the-merged-model.md"
+    (block,), names = blocks(page, "python"), dict[str, Any]()
+    with at_home(walked("docs/tour.md").home):
+        exec(compile(block, page.name, "exec"), names)
+    assert names["student"].base_url == "http://127.0.0.1:8001/v1"
+    assert (names["student"].model, names["task"].name) == ("label", "tickets")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
