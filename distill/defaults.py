@@ -1,8 +1,7 @@
-"""What the command line assumes where it is not told: data, students, their base, the extras."""
+"""What the command line assumes: the data of a task that ships some, the extra of a package."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 # Which extra brings a package that the small install lacks.
@@ -43,18 +42,3 @@ def own_data(reference: str) -> Path | None:
     except TaskError:
         return None
     return Path(data) if isinstance(data, str | Path) else None
-
-
-def finished_students(folder: Path, task: str) -> list[Path]:
-    """The run folders of the task's students whose training has ended."""
-    from ..chains.student.card import read_card
-
-    found = [card.parent for card in sorted(folder.glob("*/understudy.json"))]
-    return [run for run in found if read_card(run).task == task]
-
-
-def base_of(students: Sequence[Path]) -> str | None:
-    """The base that the first of the students grew from."""
-    from ..chains.student.card import read_card
-
-    return read_card(students[0]).base if students else None

@@ -9,10 +9,10 @@ from .training.hardware import USABLE, Choice, Hardware, choose, memory_needed
 from .training.recipes import RECIPES, Recipe
 
 ROWS, TOKENS = 1000, 400
-# A training's share of what bare products of matrices reach. CPU: 49 of 109 GFLOP/s, measured
+# A training's share of what bare products of matrices reach. CPU: 43 of 111 GFLOP/s, measured
 # (docs/performance.md). GPUs: assumed, against the peak that their makers name; small bases in NF4
 # leave most of it idle.
-SHARE = {"cpu": 0.45, "cuda": 0.15, "mps": 0.3}
+SHARE = {"cpu": 0.39, "cuda": 0.15, "mps": 0.3}
 
 
 @dataclass(frozen=True, kw_only=True)
