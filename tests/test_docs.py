@@ -50,7 +50,8 @@ ZENSICAL = Path(sys.executable).parent / "zensical"
 
 # Of other programs that the pages call.
 OTHERS = {
-    "--build-arg",  # docker build
+    "--build-arg",  # podman build
+    "--userns",  # podman run
     "--config_file",  # accelerate launch
     "--served-model-name",  # vllm serve
 }
