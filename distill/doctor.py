@@ -84,7 +84,7 @@ def memory() -> int | None:
     else:
         return None
     limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
     return min(total, int(text)) if text.isdigit() else total
 
 

@@ -171,7 +171,7 @@ def _peak_memory() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_reserved())
     status = Path("/proc/self/status")  # Linux; elsewhere what is held now
-    lines = status.read_text().splitlines() if status.is_file() else []
+    lines = status.read_text(errors="replace").splitlines() if status.is_file() else []
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
     return peaks[0] if peaks else int(psutil.Process().memory_info().rss)
 

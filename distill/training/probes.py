@@ -74,5 +74,5 @@ def ram() -> int:
 
     total = int(psutil.virtual_memory().total)
     limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
+    text = limit.read_text(encoding="ascii").strip() if limit.is_file() else "max"
     return min(total, int(text)) if text.isdigit() else total
