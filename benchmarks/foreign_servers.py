@@ -5,10 +5,12 @@
 The server has loaded what `understudy merge` wrote. The task chain asks it for held-out rows of the
 store, one by one and `--at-once` together, through ChatStudent(base_url=URL); the student in RUN
 answers the same rows here, in float32. Counted are answers that fit the schema, answers that are
-equal, and rows that failed. Then a free text is streamed, a model is asked for that nobody serves,
-and, with `--pid`, the server of that process id is killed while it answers. The last line is one
-JSON object: {"server", "rows", "valid", "equal", "at_once", "at_once_valid", "chunks", "p50_ms",
-"refused", "wrong_name", "killed"}; `refused` and the last two are what a caller is told, or null.
+equal, and rows that failed. `held` says whether an answer also fits a schema that the student never
+learnt: a server that takes a schema and does not hold to it shows here. Then a free text is
+streamed, a model is asked for that nobody serves, and, with `--pid`, the server of that process id
+is killed while it answers. The last line is one JSON object: {"server", "rows", "valid", "equal",
+"at_once", "at_once_valid", "held", "chunks", "p50_ms", "refused", "wrong_name", "killed"};
+`refused` and the last two are what a caller is told, or null.
 """
 
 from __future__ import annotations
@@ -37,6 +39,15 @@ from understudy.store.store import Store
 TASK = "understudy.examples.news.task:task"
 NOBODY = "nobody-serves-this"
 TEXT = {"type": "text"}
+UNKNOWN = {
+    "type": "object",
+    "properties": {
+        "zebra": {"type": "integer", "enum": [7]},
+        "quagga": {"type": "string", "enum": ["q"]},
+    },
+    "required": ["zebra", "quagga"],
+    "additionalProperties": False,
+}
 Inputs = Sequence[dict[str, Any]]
 Told = Thought | Exception
 
@@ -76,6 +87,24 @@ def said(answers: Sequence[Any]) -> str | None:
     """The most frequent error in one line; None where there is none."""
     lines = [" ".join(str(one).split()) for one in answers if isinstance(one, BaseException)]
     return statistics.mode(lines)[:300] if lines else None
+
+
+def held(student: ChatStudent, question: str) -> bool | str:
+    """Whether an answer is held to a schema that no student has learnt; else what is said."""
+    form = {"type": "json_schema", "json_schema": {"name": "unknown", "schema": UNKNOWN}}
+    stranger = ChatStudent(
+        model=student.model_name,
+        base_url=student.base_url,
+        api_key=student.api_key,
+        timeout=student.timeout,
+    )
+    try:
+        message = stranger.invoke(question, response_format=form, max_tokens=100)
+    except Exception as error:  # noqa: BLE001 - as above
+        return str(error)[:300]
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(str(message.content)) == {"zebra": 7, "quagga": "q"})
+    return False
 
 
 def chunks(student: ChatStudent, question: str) -> int | str:
@@ -129,6 +158,7 @@ def measured(
         "equal": sum(map(same, answers, wanted)),
         "at_once": len(many),
         "at_once_valid": sum(isinstance(one, Thought) for one in crowd),
+        "held": held(there, question),
         "chunks": chunks(there, question),
         "p50_ms": round(statistics.median(took) * 1000, 1),
         "refused": said([*answers, *crowd]),
@@ -146,6 +176,7 @@ def table(figures: dict[str, Any]) -> str:
         "valid": "answers that fit the schema",
         "equal": "answers equal to the student's here",
         "at_once_valid": "answers that fit, asked together",
+        "held": "a schema it never learnt is held",
         "chunks": "parts of a streamed text",
         "p50_ms": "milliseconds of a row, median",
         "refused": "rows that failed were told",

@@ -181,7 +181,7 @@ def stranger() -> Iterator[ChatStudent]:
 
 
 def test_what_a_server_does_not_tell_of_its_tokens_is_not_made_up(stranger: ChatStudent) -> None:
-    Stranger.said = event("oi") + "data: [DONE]\n\n"
+    Stranger.said = event("oi", finish="stop") + "data: [DONE]\n\n"
 
     assert stranger.invoke("oi").usage_metadata is None
     assert [chunk.usage_metadata for chunk in stranger.stream("oi") if chunk.usage_metadata] == []
@@ -192,7 +192,9 @@ def test_what_a_server_does_not_tell_of_its_tokens_is_not_made_up(stranger: Chat
 def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> None:
     booking = stranger.with_structured_output(Booking)
     tools = stranger.bind_tools([Booking])
-    Stranger.said = event('{ "name": "Ana",') + event(' "seats": 2 }') + "data: [DONE]\n\n"
+    Stranger.said = (
+        event('{ "name": "Ana",') + event(' "seats": 2 }', finish="stop") + "data: [DONE]\n\n"
+    )
     assert booking.invoke("oi") == Booking(name="Ana", seats=2)
     Stranger.said = event(
         '{ "text": "", "calls": [ {"name": "Booking", "arguments": {"a": 1} } ] }',
@@ -204,7 +206,11 @@ def test_what_a_strange_server_says_is_not_trusted(stranger: ChatStudent) -> Non
     )
     assert tools.invoke("oi").tool_calls == []
     wrong = '{"name": "Ana", "seats": 3}'
-    for said in (event("no JSON", finish="stop"), event(wrong, finish="stop"), "data: [DONE]\n\n"):
+    for said in (
+        event("no JSON", finish="stop"),
+        event(wrong, finish="stop"),
+        event("", finish="stop"),
+    ):
         Stranger.said = said
         with pytest.raises(OutputParserException):
             booking.invoke("oi")
@@ -258,11 +264,19 @@ def test_a_server_calls_the_model_as_the_address_says(stranger: ChatStudent) -> 
 
 
 def test_half_an_answer_is_none(stranger: ChatStudent) -> None:
-    Stranger.said = event('{"name": "Ana"')
+    Stranger.said = event('{"name": "Ana"') + "data: [DONE]\n\n"
     with pytest.raises(StudentError, match=r"broke off \(its answer has no end\): it has"):
         stranger.invoke("oi")
     with pytest.raises(StudentError, match="broke off"):
         list(stranger.stream("oi"))
+
+
+def test_a_grammar_that_lets_whitespace_run_on_is_said_to(stranger: ChatStudent) -> None:
+    """As that of vLLM, where it is not told otherwise."""
+    Stranger.said = event('{"name":' + "\n" * 90, finish="length")
+    with pytest.raises(StudentError, match=r"whitespace up to its budget.*disable_any_whitespace"):
+        stranger.with_structured_output(Booking).invoke("oi")
+    assert stranger.invoke("oi").content == '{"name":' + "\n" * 90
 
 
 def test_the_benchmark_counts_what_a_server_does(
@@ -277,6 +291,7 @@ def test_the_benchmark_counts_what_a_server_does(
     )
 
     assert (good["valid"], good["equal"], good["at_once_valid"], good["refused"]) == (4, 4, 3, None)
+    assert "refuses (400): student tiny-student learnt to answer" in good["held"]
     assert good["chunks"] > 4
     assert "refuses (404)" in good["wrong_name"]
     assert (bad["valid"], bad["equal"], bad["at_once_valid"]) == (0, 0, 0)

@@ -9,6 +9,7 @@ from typing import Any
 from .card import StudentError
 
 MOST_TOLD = 200  # characters of a server's complaint
+_BLANKS = 16  # characters of whitespace in a row that no answer has
 _HOLDERS = "vLLM, llama-server, Ollama, SGLang or understudy serve"
 
 
@@ -46,6 +47,16 @@ def cannot_hold(address: str, refused: Refused) -> StudentError:
     return StudentError(
         f"{address} holds no answer to a JSON schema ({refused.status}: {refused.told}); "
         f"serve the student with one that does: {_HOLDERS}"
+    )
+
+
+def only_blanks(address: str, text: str, finish: str) -> StudentError | None:
+    """The error for an answer that was cut while the grammar let it write whitespace for ever."""
+    if finish != "length" or len(text) - len(text.rstrip()) < _BLANKS:
+        return None
+    return StudentError(
+        f"{address} wrote whitespace up to its budget: its grammar allows any; start vLLM with "
+        '--structured-outputs-config \'{"backend": "guidance", "disable_any_whitespace": true}\''
     )
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from .card import StudentError, StudentTimeout
-from .foreign import Refused, cannot_hold, model_names, refusal, schema_forms
+from .foreign import Refused, cannot_hold, model_names, only_blanks, refusal, schema_forms
 from .options import check_numbers
 from .row import Answer
 
@@ -153,9 +153,6 @@ class Remote:
         usage: dict[str, Any] = {}
         sure: dict[str, float] = {}
         async for event in self._events(body):
-            if event is None:
-                finish = finish or "stop"
-                break
             usage = event.get("usage") or usage
             for choice in event.get("choices") or ():
                 part = choice["delta"].get("content") or ""
@@ -164,20 +161,21 @@ class Remote:
                 text += part
                 if part and on_text is not None:
                     on_text(part)
-        if not finish:
+        if not finish:  # it was stopped, or died politely
             raise self._broken("its answer has no end")
+        if "response_format" in body and (endless := only_blanks(self.base_url, text, finish)):
+            raise endless
         return Answer(
             text=_compact(text) if "response_format" in body else text,
             pieces=(),
             probabilities=(),
             input_tokens=int(usage.get("prompt_tokens", 0)),
             output_tokens=int(usage.get("completion_tokens", 0)),
-            finish=str(finish or "stop"),
+            finish=str(finish),
             sure=sure,
         )
 
-    async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any] | None]:
-        """What the server sends; None is its word that it has ended."""
+    async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         url = f"{self.base_url}/chat/completions"
         async with self._client().stream("POST", url, json=body, headers=self._headers) as response:
             if response.status_code >= 400:
@@ -185,10 +183,10 @@ class Remote:
                 raise refusal(self.base_url, response.status_code, content, self._key)
             async for line in response.aiter_lines():
                 data = line.removeprefix("data:").strip()
-                if not line.startswith("data:") or not data:
+                if not line.startswith("data:") or data in ("", "[DONE]"):
                     continue
-                event = None if data == "[DONE]" else json.loads(data)
-                if event is not None and "error" in event:
+                event = json.loads(data)
+                if "error" in event:
                     raise refusal(self.base_url, response.status_code, data.encode(), self._key)
                 yield event
 
