@@ -223,7 +223,7 @@ def test_a_system_that_is_junk_is_named_at_the_end_and_all_others_are_asked(
                 systems=systems,
             )
         failed = {one.name: one.reason for one in raised.value.failed}
-        assert list(failed) == [f"{tmp_path}/runs/none", "base", *list(systems)[:-1]]
+        assert list(failed) == [str(tmp_path / "runs" / "none"), "base", *list(systems)[:-1]]
         for name, word in (
             ("raises", "ZeroDivisionError"),
             ("leaves", "exit 3"),
