@@ -171,7 +171,7 @@ def test_a_junk_system_is_one_line_and_status_1_and_the_others_are_reported(labe
     assert "holds" in out
     lines = [line for line in error.splitlines() if line.startswith("understudy: ")]
     assert [line.split(" failed: ")[0] for line in lines] == [
-        "understudy: system runs/none",
+        f"understudy: system {Path('runs/none')}",
         "understudy: system junk.py:chain",
     ]
     assert "ValueError: no such thing" in lines[1]
