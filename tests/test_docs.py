@@ -54,6 +54,15 @@ OTHERS = {
     "--userns",  # podman run
     "--config_file",  # accelerate launch
     "--served-model-name",  # vllm serve
+    "--structured-outputs-config",
+    "--enforce-eager",
+    "--max-model-len",
+    "--outfile",  # llama.cpp
+    "--outtype",
+    "--alias",
+    "--parallel",
+    "--ctx-size",
+    "--interrupt_requests",  # llama-cpp-python
 }
 
 
