@@ -33,8 +33,8 @@ def tour_rules(folder: Path) -> RuleTeacher:
 
 
 def priced(folder: Path) -> None:
-    """The prices of the README, and of the other names on the pages."""
-    (text,) = blocks(ROOT / "README.md", "toml")
+    """The prices of the page on budgets, and of the other names on the pages."""
+    (text,) = blocks(ROOT / "docs" / "how-to" / "a-teacher-with-a-budget.md", "toml")
     more = "".join(
         f'["openai:{name}"]\ninput = 1\noutput = 5\n'
         for name in ("gpt-6-luna", "ft:gpt-4o-mini:acme")
@@ -212,12 +212,6 @@ model = Rules()
 """
 
 
-def with_one_student(reader: Reader) -> None:
-    """CI, of which the section on gates speaks, has a store with one student."""
-    shutil.copy(reader.reader_of("docs/tour.md").folder / "app.db", reader.folder)
-
-
-OWN = "--task task.py:task --store app.db"
 PREPARED: Mapping[str, Prepare] = {
     "README.md": news_files,
     "docs/curso.md": course_files,
@@ -239,8 +233,5 @@ BEFORE: Mapping[str, Mapping[str, Prepare]] = {
         "understudy import": news_elsewhere,
     },
     "docs/how-to/an-existing-chain.md": {"understudy calibrate": chain_shadowed},
-    "docs/how-to/reading-the-report.md": {
-        f"understudy evaluate {OWN} --run runs/label --gate": with_one_student
-    },
     "docs/store.md": {"understudy store datasette": named_store},
 }
