@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _LOOPS: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a thread does not survive a fork
 _LOCK = threading.Lock()
 _CONNECT = 10.0  # seconds
+_IDLE = 2.0  # seconds: servers close what rests for 5, and who asks just then is cut off
 
 
 class Remote:
@@ -205,7 +206,7 @@ class Remote:
 
         if os.getpid() not in self._clients:
             waits = httpx.Timeout(None, connect=_CONNECT)
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+            limits = httpx.Limits(None, max_keepalive_connections=64, keepalive_expiry=_IDLE)
             self._clients[os.getpid()] = httpx.AsyncClient(timeout=waits, limits=limits)
         return self._clients[os.getpid()]
 
