@@ -206,7 +206,9 @@ class Remote:
 
         if os.getpid() not in self._clients:
             waits = httpx.Timeout(None, connect=_CONNECT)
-            limits = httpx.Limits(None, max_keepalive_connections=64, keepalive_expiry=_IDLE)
+            limits = httpx.Limits(
+                max_connections=None, max_keepalive_connections=64, keepalive_expiry=_IDLE
+            )
             self._clients[os.getpid()] = httpx.AsyncClient(timeout=waits, limits=limits)
         return self._clients[os.getpid()]
 
