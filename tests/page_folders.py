@@ -27,6 +27,18 @@ def tour_files(reader: Reader) -> None:
     reader.teacher.rules = tour_rules(reader.folder)
 
 
+def with_shots(reader: Reader) -> None:
+    """The same, and worked examples with their reasoning."""
+    tour_files(reader)
+    with (reader.folder / "rows.csv").open(encoding="utf-8", newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)][:2]
+    rules = tour_rules(reader.folder)
+    with (reader.folder / "shots.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["text", "reasoning", "team", "urgent"])
+        writer.writeheader()
+        writer.writerows({"text": text, **rules.answer({"text": text})} for text in texts)
+
+
 def tour_rules(folder: Path) -> RuleTeacher:
     rules: RuleTeacher = load_attribute(str(folder / "task.py"), default="teacher")
     return rules
@@ -212,10 +224,11 @@ model = Rules()
 """
 
 
+OWN = "--task task.py:task --store app.db"
 PREPARED: Mapping[str, Prepare] = {
     "README.md": news_files,
     "docs/curso.md": course_files,
-    "docs/how-to/a-teacher-with-a-budget.md": tour_files,
+    "docs/how-to/a-teacher-with-a-budget.md": with_shots,
     "docs/how-to/an-existing-chain.md": chain_files,
     "docs/how-to/openai-fine-tune-that-must-move.md": fine_tune_files,
     "docs/how-to/privacy-and-terms.md": after_the_tour,

@@ -199,14 +199,16 @@ async def longest_silence(work: Any) -> float:
 def test_a_loop_goes_on_while_a_schema_is_compiled(base: ChatStudent) -> None:
     base.invoke("oi", max_tokens=2)
     form = {name: slow_schema(name) for name in ("one", "two", "three")}
-    began = time.monotonic()
     for work in (
         lambda: base.ainvoke("oi", response_format=form["one"]),
         lambda: listed(base.astream("oi", response_format=form["two"])),
         lambda: base.abatch(["oi", "ai", "ui"], response_format=form["three"]),
     ):
-        assert asyncio.run(longest_silence(work())) < 0.7
-    assert time.monotonic() - began > 3  # they did take long
+        began = time.monotonic()
+        silence = asyncio.run(longest_silence(work()))
+        took = time.monotonic() - began
+        assert took > 1  # it did take long
+        assert silence < max(0.7, took / 3)
 
 
 def test_batch_as_completed_fills_the_batch(base: ChatStudent) -> None:

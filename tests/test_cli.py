@@ -168,10 +168,10 @@ def test_a_mistake_is_one_line_that_names_it(run, tmp_path, arguments, words):
     assert_one_line(status, error, *words)
 
 
-def test_a_run_folder_that_is_no_student_is_one_line(run):
-    with Store("understudy.db"):
-        pass
-    status, _, error = run("evaluate", "--run", "runs/none")
+def test_a_run_folder_that_is_no_student_is_one_line(run, tmp_path):
+    data = write_rows(tmp_path / "n.csv", *({**NEWS, "f3": f"Dia {n}."} for n in range(12)))
+    run("distill", "--data", data)
+    status, _, error = run("--quiet", "evaluate", "--run", "runs/none")
     assert_one_line(status, error, "runs/none", "not a student")
     assert not Path("typo.db").exists()
 

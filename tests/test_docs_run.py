@@ -42,6 +42,8 @@ NOT_RUN = {
     "make check": "it runs `make test`",
     "understudy demo": "minutes; test_demo.py",
     "understudy review": "waits for a person; test_review_browser.py",
+    "python convert_hf_to_gguf.py": "llama.cpp's own script",
+    "python -m benchmarks.foreign_servers": "needs another server; test_chat_server.py",
     "python -m benchmarks.seeds": "an hour: the demo for three seeds",
     "python -m benchmarks.esnli_rows": "needs the published data; test_esnli_rows.py",
     "python -m benchmarks.targets": "half an hour: four students for each of three seeds",
@@ -206,9 +208,14 @@ def test_the_readme_spends_and_labels_what_it_says(walked):
     assert "the teacher says the same in 1.000" in readme.said(f"{budget}--repeat 200").out
     strategy = "understudy distill --task task.py:task --strategy"
     assert "30 asked now, 150 calls" in readme.said(f"{strategy} self_consistency").out
-    assert "30 asked now, 60 calls" in readme.said(f"{strategy} vote").out
-    assert "claude-haiku-4-5" in readme.teacher.asked
     assert "llama-3.3-70b-versatile" in readme.teacher.asked
+
+
+def test_two_teachers_vote_as_the_page_on_budgets_says(walked):
+    page = walked("docs/how-to/a-teacher-with-a-budget.md")
+    said = page.said("understudy distill --task task.py:task --store app.db --strategy vote").out
+    assert "20 asked now, 40 calls" in said
+    assert "claude-haiku-4-5" in page.teacher.asked
 
 
 def test_the_student_of_the_readme_is_served_to_the_client_of_openai(walked):
@@ -308,11 +315,13 @@ def test_the_three_switches_of_the_page_on_privacy_are_those_of_swap(walked):
 
 def test_the_chain_over_another_server_is_made_as_its_page_says(walked):
     page = DOCS / "how-to" / "serving-on-vllm-with-the-merged-model.md"
-    (block,), names = blocks(page, "python"), dict[str, Any]()
+    chains = [block for block in blocks(page, "python") if "ChatStudent(" in block]
+    made = [dict[str, Any]() for _ in chains]
     with at_home(walked("docs/tour.md").home):
-        exec(compile(block, page.name, "exec"), names)
-    assert names["student"].base_url == "http://127.0.0.1:8001/v1"
-    assert (names["student"].model, names["task"].name) == ("label", "tickets")
+        for block, names in zip(chains, made, strict=True):
+            exec(compile(block, page.name, "exec"), names)
+    assert [names["student"].model for names in made] == ["runs/label", "label"]
+    assert {names["student"].base_url for names in made} == {"http://127.0.0.1:8001/v1"}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import itertools
 import random
 import re
 import time
@@ -275,7 +274,7 @@ def test_tokens_a_minute_hold_on_average():
 
 def test_calls_that_wait_keep_their_spaces_over_a_pause():
     async def times() -> list[float]:
-        pace, sent = Pace(requests_per_minute=600), []
+        pace, sent = Pace(requests_per_minute=600), [time.monotonic()]
 
         async def call() -> None:
             await pace.turn(1)
@@ -287,9 +286,8 @@ def test_calls_that_wait_keep_their_spaces_over_a_pause():
         await asyncio.gather(*waiting)
         return sent
 
-    first, *rest = asyncio.run(times())
-    assert rest[0] - first >= 0.5
-    assert all(later - earlier > 0.05 for earlier, later in itertools.pairwise(rest))
+    began, _, *rest = asyncio.run(times())  # a busy machine may be late, and never early
+    assert [at - began >= 0.5 + 0.1 * place for place, at in enumerate(rest)] == [True] * 4
 
 
 def test_labels_of_other_words_teach_only_when_somebody_says_so(store):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from understudy.store import Example, Store, example_id
 
 PRICE = price_per_million("test", input=1, output=4)
 CAP = 50
-MOODS = itertools.cycle(["Medo", "Alegria"])
+MOODS: dict[str, Iterator[str]] = defaultdict(lambda: itertools.cycle(["Medo", "Alegria"]))
 
 
 class Counting(BaseChatModel):
@@ -53,7 +55,11 @@ class Counting(BaseChatModel):
     def _generate(
         self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        mood = "Raiva" if self.misfits else next(MOODS) if self.contrary else "Medo"
+        mood = "Raiva" if self.misfits else "Medo"
+        if self.contrary:  # each row's talk by itself: rows are asked side by side
+            row = re.search(r"\d+: maçã", str(messages))
+            assert row
+            mood = next(MOODS[row.group()])
         answer = {"reasoning": "so", "mood": mood, "urgent": False}
         message = AIMessage(content="x" * self.written)
         if tools := kwargs.get("tools"):

@@ -34,8 +34,8 @@ def shortened(
     and then by two.
 
     So each field gets its shortest value and each object its fewest fields. It need not be the
-    shortest of all: where one of several objects is to be chosen, and in schemas with very many
-    fields, a shorter one may be missed.
+    shortest of all: where tokens spell a text in many ways a token or two, and where one of several
+    objects is to be chosen, or there are very many fields, a shorter one may be missed.
     """
     best = list(plan)
     for deep in (False, True):
