@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Connection:
         with self.told():
             self._connection = self._connect()
             try:
-                self._prepare()
+                self._prepare_in_turn()
             except BaseException:
                 self.close()
                 raise
@@ -108,6 +109,17 @@ class Connection:
             self.path, timeout=self.patience, check_same_thread=False, isolation_level=None
         )
 
+    def _prepare_in_turn(self) -> None:
+        """SQLite does not wait where several change a new file's journal at once: wait here."""
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                return self._prepare()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
+
     def _prepare(self) -> None:
         connection = self._connection
         connection.row_factory = sqlite3.Row
@@ -133,15 +145,16 @@ class Connection:
         return "" if able else "copy it to where you can write, and there "
 
     def _lacks_tables(self) -> bool:
+        there = schema.tables(
+            self._connection
+        )  # first: tables are made with the note of their steps
         applied = schema.applied_steps(self._connection)
-        if not applied and schema.tables(self._connection):
-            applied = schema.applied_steps(self._connection)  # somebody may just have made them
         mine = [step.__name__ for step in schema.STEPS]
         if newer := [name for name in applied if name not in mine]:
             raise StoreError(
                 f"{self.path} was written by a newer version ({newer[-1]}); upgrade understudy"
             )
-        if not applied and schema.tables(self._connection):
+        if there and not applied:
             raise StoreError(f"{self.path} is another program's SQLite file; name another one")
         return applied != mine
 

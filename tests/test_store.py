@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -456,6 +457,17 @@ def test_threads_share_a_store(tmp_path):
         for thread in threads:
             thread.join()
         assert [r.answer for r in store.records("r")] == [{"x": n} for n in range(120)]
+
+
+def test_a_new_store_is_opened_by_many_at_the_same_moment(tmp_path):
+    def opened(number: int) -> int:
+        ready.wait()
+        Store(tmp_path / f"{number // 6}.db").close()
+        return number
+
+    ready = threading.Barrier(6, timeout=20)
+    with ThreadPoolExecutor(6) as together:
+        assert list(together.map(opened, range(600))) == list(range(600))
 
 
 WRITER = textwrap.dedent(
