@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -282,14 +283,19 @@ def close_apps() -> None:
 
 @contextlib.contextmanager
 def at_home(folder: Path) -> Iterator[None]:
-    """In that folder, with none of another's modules."""
-    path, ours = list(sys.path), ("app", "task", "tickets")
+    """In that folder, with none of another's modules: other tests have had folders like it."""
+    path, temporary = list(sys.path), tempfile.gettempdir()
     with contextlib.chdir(folder):
-        sys.path.append(str(folder))
+        sys.path[:] = [*(one for one in path if not one.startswith(temporary)), str(folder)]
+        _forget_modules()
         try:
             yield
         finally:
             close_apps()
             sys.path[:] = path
-            for name in ours:
-                sys.modules.pop(name, None)
+            _forget_modules()
+
+
+def _forget_modules() -> None:
+    for name in ("app", "task", "tickets"):
+        sys.modules.pop(name, None)
