@@ -56,12 +56,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0, help="at 50 ms; default 5")
     asked = parser.parse_args()
     rows, rounds = (
-        asked.rows or (192 if asked.quick else 1000),
+        asked.rows or (128 if asked.quick else 1000),
         asked.rounds or (3 if asked.quick else 5),
     )
     with tempfile.TemporaryDirectory() as folder, serving() as served:
         bench = Bench(served, Path(folder))
-        share = bench.steady_share(waves=5 if asked.quick else 40)
+        share = bench.steady_share(waves=3 if asked.quick else 40)
         speed = bench.speeds(rows, rounds, all_forms=not asked.quick)
         bench.misbehaving(64 if asked.quick else 2000)
     growth = _memory(2_000 if asked.quick else 200_000)

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the files go; default: a temporary one")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)  # a process of this benchmark
     asked = parser.parse_args()
-    rows = asked.rows or (20_000 if asked.quick else 500_000)
+    rows = asked.rows or (10_000 if asked.quick else 500_000)
     if asked.part:
         name, path = asked.part
         print(json.dumps(PARTS[name](Path(path), rows)))

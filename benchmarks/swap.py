@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few seconds of each")
     parser.add_argument("--seconds", type=int, help="of each way, bare and wrapped")
     options = parser.parse_args()
-    rounds = options.seconds or (2 if options.quick else 20)
+    rounds = options.seconds or (1 if options.quick else 20)
     worst = {"p50": -1e9, "p99": -1e9}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -58,10 +58,10 @@ def main() -> None:
                     left = wrapped.counts["uncompared"]
                 show(f"shadow, {way}, model 20 ms", found)
                 print(f"  {left:,} not shown to the student, which is in another process")
-        for kind, gaps in direct(200 if options.quick else 2000, folder).items():
+        for kind, gaps in direct(100 if options.quick else 2000, folder).items():
             show(f"record, {kind}, model 0 ms", gaps)
         print(f"redaction of 2,000 characters alone: {redaction_ms():.3f} ms")
-        lost = lost_below_bound(folder, 800 if options.quick else 8000)
+        lost = lost_below_bound(folder, 400 if options.quick else 8000)
         _, uncounted = shed_above_bound(folder, *((400, 100) if options.quick else (4000, 1000)))
         print(f"lost and not counted above the bound: {uncounted}")
     figures = {"p50_ms": round(worst["p50"], 3), "p99_ms": round(worst["p99"], 3)}

@@ -36,7 +36,7 @@ def agent(
     OutputParserException where there is no answer after `max_calls` calls or it does not fit.
     """
     if importlib.util.find_spec("langchain") is None:
-        raise TaskError("the strategy agent needs: pip install 'understudy[teachers]'")
+        raise TaskError('the strategy agent needs: pip install "understudy[teachers]"')
     if not tools or max_calls < 1:
         raise TaskError("the strategy agent needs tools=[...] and max_calls of 1 or more")
     formed = [one if isinstance(one, BaseTool) else tool(one) for one in tools]

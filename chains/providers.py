@@ -34,7 +34,7 @@ def provided(
     Raises TaskError: see `load_teacher`.
     """
     if importlib.util.find_spec("langchain") is None:
-        raise TaskError(f"teacher {reference} needs: pip install 'understudy[teachers]'")
+        raise TaskError(f'teacher {reference} needs: pip install "understudy[teachers]"')
     if reference.endswith(":") or reference.startswith(":"):
         raise TaskError(f"teacher {reference!r} is no provider:model, e.g. openai:gpt-6.1-terra")
     served = _served(reference, base_url, None if keyless else key_variable)

@@ -70,7 +70,7 @@ def diagnosis(store: Path, *, rows: int = ROWS, tokens: int = TOKENS) -> dict[st
 def install_command(extras: list[str]) -> str:
     """The command that adds these extras; uv's where the environment has no pip."""
     own = importlib.util.find_spec("pip") is not None or shutil.which("uv") is None
-    return f"{'pip' if own else 'uv pip'} install 'understudy[{','.join(extras)}]'"
+    return f'{"pip" if own else "uv pip"} install "understudy[{",".join(extras)}]"'
 
 
 def memory() -> int | None:

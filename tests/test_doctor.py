@@ -62,7 +62,7 @@ def test_in_the_small_install_it_says_what_is_missing_and_the_command_that_adds_
     assert status == 0
     assert "no torch and no psutil: no GPU was looked for; a CPU is assumed" in told
     everything = ",".join(sorted(set(EXTRAS.values())))
-    assert f"install 'understudy[{everything}]'" in told
+    assert f'install "understudy[{everything}]"' in told
     assert "student lacks bitsandbytes" in told
     if doctor.memory():  # without psutil, Windows does not tell
         assert "time not known" in told or "do not fit" in told
@@ -240,13 +240,13 @@ def test_memory_is_what_the_machine_has():
 
 
 def test_uv_is_named_where_the_environment_has_no_pip(monkeypatch, tmp_path):
-    assert doctor.install_command(["train", "serve"]).endswith(" install 'understudy[train,serve]'")
+    assert doctor.install_command(["train", "serve"]).endswith(' install "understudy[train,serve]"')
     tool = tmp_path / ("uv.exe" if os.name == "nt" else "uv")
     tool.write_text("#!/bin/sh\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "pip", None)
-    assert doctor.install_command(["train"]) == "uv pip install 'understudy[train]'"
+    assert doctor.install_command(["train"]) == 'uv pip install "understudy[train]"'
 
 
 # Widths of queries, of keys and values, and the norms of a layer, from each family's config.

@@ -126,7 +126,7 @@ def _suffix_of(path: Path) -> str:
 
 def lacking(name: str, *, extra: str) -> NoReturn:
     """Say which extra brings the missing package."""
-    fail(f"this needs {name}, which is not installed: pip install 'understudy[{extra}]'")
+    fail(f'this needs {name}, which is not installed: pip install "understudy[{extra}]"')
 
 
 def check_folder(path: Path | None) -> None:

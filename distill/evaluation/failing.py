@@ -87,5 +87,5 @@ def reason_of(error: Exception) -> str:
         package = (error.name or "").partition(".")[0]
         extra = EXTRAS.get(package)
         if extra is not None:
-            return f"it needs {package}, which is not installed: pip install 'understudy[{extra}]'"
+            return f'it needs {package}, which is not installed: pip install "understudy[{extra}]"'
     return f"{one_line(error)}; mend that and run again, what is answered is not asked again"

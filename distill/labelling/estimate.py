@@ -178,7 +178,7 @@ class Work:
             if price is None:
                 told.append(
                     f"the price of {model_name(model)} is unknown, which is not free: give it in "
-                    "prices.toml or with --prices, or pip install 'understudy[prices]'"
+                    'prices.toml or with --prices, or pip install "understudy[prices]"'
                 )
             if output_cap(model) is None and (price is None or price.worst(0, 10**6) > 0):
                 told.append(
