@@ -159,6 +159,7 @@ def visit(browser: Any, pages: dict[str, str]) -> Iterator[Any]:
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", "1 error"), ("", "1 skipped")])
 def test_a_missing_browser_fails_in_ci_and_is_skipped_elsewhere(ci: str, outcome: str) -> None:
+    pytest.importorskip("playwright")
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(
         [*command, "-k", "light_is_light"],
