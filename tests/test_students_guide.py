@@ -78,7 +78,7 @@ def test_the_pages_have_their_commands():
     ("typed", "lack"),
     [
         ("train --moon 1", "No such option"),
-        ("train --epochs many", "not a valid"),
+        ("train --epochs many", "valid"),
         ("import --preview", "Missing"),
         ("distill --shots", "requires an argument"),
     ],
