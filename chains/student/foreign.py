@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any
 
 from .card import StudentError
@@ -67,3 +67,19 @@ def model_names(content: bytes) -> list[str]:
     except (ValueError, KeyError, TypeError):
         return []
     return names[:8]
+
+
+async def event_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The lines of an event stream, without their ends; chunks may cut one anywhere.
+
+    Only line feeds end one, before or without a carriage return: what else Unicode calls the end of
+    a line (U+2028, U+2029, U+0085) stands as it is in other people's JSON.
+    """
+    begun: list[bytes] = []
+    async for chunk in chunks:
+        *ended, rest = chunk.split(b"\n")
+        for end in ended:
+            yield b"".join((*begun, end)).removesuffix(b"\r")
+            begun = []
+        begun.append(rest)
+    yield b"".join(begun).removesuffix(b"\r")

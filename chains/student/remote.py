@@ -12,7 +12,15 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from .card import StudentError, StudentTimeout
-from .foreign import Refused, cannot_hold, model_names, only_blanks, refusal, schema_forms
+from .foreign import (
+    Refused,
+    cannot_hold,
+    event_lines,
+    model_names,
+    only_blanks,
+    refusal,
+    schema_forms,
+)
 from .options import check_numbers
 from .row import Answer
 
@@ -182,13 +190,13 @@ class Remote:
             if response.status_code >= 400:
                 content = await response.aread()
                 raise refusal(self.base_url, response.status_code, content, self._key)
-            async for line in response.aiter_lines():
-                data = line.removeprefix("data:").strip()
-                if not line.startswith("data:") or data in ("", "[DONE]"):
+            async for line in event_lines(response.aiter_bytes()):
+                data = line.removeprefix(b"data:").strip()
+                if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
                     continue
-                event = json.loads(data)
+                event = json.loads(data.decode(errors="replace"))
                 if "error" in event:
-                    raise refusal(self.base_url, response.status_code, data.encode(), self._key)
+                    raise refusal(self.base_url, response.status_code, data, self._key)
                 yield event
 
     @property

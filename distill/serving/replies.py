@@ -89,8 +89,8 @@ def closing(metadata: Mapping[str, Any], *, called: bool) -> dict[str, Any]:
 
 
 def event(data: Mapping[str, Any] | str) -> bytes:
-    """A server-sent event."""
-    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    """A server-sent event, in ASCII: clients split lines at U+2028 and U+0085, too."""
+    text = data if isinstance(data, str) else json.dumps(data)
     return f"data: {text}\n\n".encode()
 
 
