@@ -201,9 +201,24 @@ def test_a_missing_key_is_said_in_the_words_of_the_command_line(labelled, monkey
 
 def test_a_gate_that_names_a_system_that_failed_does_not_hold(labelled):
     gate = ["--gate", "junk.py:chain.accuracy >= 0.5"]
-    status, _, error = labelled("evaluate", "--system", "junk.py:chain", *gate)
-    assert status == 1
-    assert "junk.py:chain" in error
+    Path("junk.py").write_text("import sys\nsys.exit('bye')\n")
+    words = ("evaluate", "--system", "junk.py:chain", *gate, "--json")
+    status, out, error = labelled(*words)
+    told = json.loads(out)
+    assert (status, [one["name"] for one in told["failed"]]) == (1, ["junk.py:chain"])
+    (judged,) = told["gates"]
+    assert (judged["passed"], "exit bye" in judged["reason"]) == (False, True)
+    assert "majority" in {one["name"] for one in told["report"]["systems"]}
+    lines = [line for line in error.splitlines() if line.startswith("understudy: ")]
+    assert "system junk.py:chain failed: it ends the program (exit bye)" in lines[0]
+    assert "does not hold: system junk.py:chain failed" in lines[1]
+    status, out, _ = labelled(*words, "--gate", "student.accuracy >= 0")
+    last = json.loads(out)["gates"][1]
+    assert (status, last["passed"], "there is no system student" in last["reason"]) == (
+        1,
+        False,
+        True,
+    )
 
 
 def test_a_student_in_runs_whose_card_is_broken_fails_alone(labelled):

@@ -12,6 +12,7 @@ from .options import COME_BACK, fail, say, tell
 
 if TYPE_CHECKING:
     from ..evaluation.failing import Failed
+    from ..evaluation.gate import GateResult
     from ..evaluation.results import Report
     from ..labelling.limits import Stopped
 
@@ -56,10 +57,9 @@ def end(
 ) -> None:
     """The last lines, and the exit status: COME_BACK where the provider ended it for now, else 1
     for a system that failed or a gate that does not hold."""
-    from ..evaluation.gate import gate
     from ..labelling.teaching import in_flags
 
-    results = gate(report, gates)
+    results = _judged(report, gates, failed, partial=bool(failed or stopped))
     for one in results:
         say(f"gate {one.expression}: {'holds' if one.passed else 'does not hold'}; {one.reason}")
     if as_json:
@@ -75,6 +75,28 @@ def end(
     wrong += [f"gate {one.expression} does not hold: {one.reason}" for one in held[:1]]
     if wrong:
         complain(wrong)
+
+
+def _judged(
+    report: Report, gates: Sequence[str], failed: Sequence[Failed], *, partial: bool
+) -> list[GateResult]:
+    """Every gate's result. Where not all were asked, a gate on what is not there does not hold."""
+    from ..evaluation.gate import GateResult, gate, parsed
+    from ..labelling.limits import LabellingError
+
+    results, reasons = [], {one.name: one.line for one in failed}
+    for expression in gates:
+        try:
+            results += gate(report, [expression])
+        except LabellingError as error:
+            if not partial:
+                raise
+            asked = parsed(expression)
+            named = [side.system for side in (asked.left, asked.right)]
+            why = [reasons[name] for name in named if name in reasons]
+            reason = "; ".join(why) or str(error)
+            results.append(GateResult(expression=expression, passed=False, reason=reason))
+    return results
 
 
 def complain(lines: Sequence[str], *, status: int = 1) -> NoReturn:
