@@ -7,13 +7,8 @@ each record is committed as it arrives; what a run has answered is not asked aga
 from __future__ import annotations
 
 import asyncio
-import atexit
-import contextvars
-import os
-import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,6 +18,7 @@ from ..chains.task import Task, Thought
 from ..store.pending import count_pending, iter_pending
 from ..store.rows import Example, Record, Run
 from ..store.store import Store
+from .event_loop import exits_are_errors, run_coroutine
 from .labelling.calls import Caller
 from .labelling.ledger import CallLedger
 from .labelling.limits import EndOfRun, LabellingError
@@ -117,70 +113,6 @@ async def answer_rows(
     store.finish_run(run.id, now())
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run to the end, also where an event loop is already running (a notebook).
-
-    A thread's runs share one event loop: what integrations keep from one run to the next (a pool of
-    connections) breaks in another loop only after a request has been sent, and paid for.
-    """
-    running = True
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        running = False  # no more: what is raised below would else carry this error along
-    return _run_in_a_thread(coroutine) if running else _run_here(coroutine)
-
-
-def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    runner = _KEPT.runners.get(os.getpid())  # a forked process must not use its parent's loop
-    if runner is None:
-        runner = _KEPT.runners[os.getpid()] = asyncio.Runner()
-        atexit.register(runner.close)
-    try:
-        return runner.run(coroutine, context=contextvars.copy_context())
-    finally:
-        runner.run(_cancel_the_rest())
-
-
-async def _cancel_the_rest() -> None:
-    """Tasks that a run has left behind, e.g. at a second Ctrl-C."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-
-
-def _run_in_a_thread(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """In a loop of its own; an interrupt here (a notebook's stop button) cancels it there."""
-    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
-
-    async def cancellable() -> Any:
-        task = asyncio.current_task()
-        assert task is not None
-        running.set_result((asyncio.get_running_loop(), task))
-        return await coroutine
-
-    result = _KEPT.aside.submit(_run_here, cancellable())
-    try:
-        return result.result()
-    except KeyboardInterrupt:
-        loop, task = running.result()
-        loop.call_soon_threadsafe(task.cancel)
-        wait([result])
-        raise
-
-
-class _Kept(threading.local):
-    """What a thread keeps: its event loops by process, and a thread for when one is running."""
-
-    def __init__(self) -> None:
-        self.runners: dict[int, asyncio.Runner] = {}
-        self.aside = ThreadPoolExecutor(max_workers=1)  # which starts no thread before it is used
-
-
-_KEPT = _Kept()
-
-
 class _Loop:
     """A bounded pool of workers over the pending examples."""
 
@@ -241,9 +173,10 @@ class _Loop:
         fields: dict[str, Any] = {}
         ended = False
         try:
-            thought = await self.chain.ainvoke(
-                dict(example.inputs), {**self.config, "callbacks": [ledger]}
-            )
+            with exits_are_errors():
+                thought = await self.chain.ainvoke(
+                    dict(example.inputs), {**self.config, "callbacks": [ledger]}
+                )
             fields = thought_fields(self.task, thought)
         except EndOfRun as end:
             self.stopped = self.stopped or end.error

@@ -168,7 +168,7 @@ def test_an_interrupt_in_a_notebook_asks_no_new_row():
     code = textwrap.dedent(
         """
         import asyncio, os, signal, sys, threading, time
-        from understudy.distill.loop import run_coroutine
+        from understudy.distill.event_loop import run_coroutine
         asked = []
         async def job():
             for number in range(100):

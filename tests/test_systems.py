@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -237,6 +238,48 @@ def test_a_system_that_is_junk_is_named_at_the_end_and_all_others_are_asked(
         assert all("\n" not in line and "sk-abcdef" not in line for line in failed.values())
         assert raised.value.stopped is None
         assert names(compare(tiny_task, store)) == {"teacher", "tfidf", "rule", "majority"}
+
+
+def test_a_chain_that_ends_the_program_at_a_row_fails_that_row_and_no_other_system(tiny_task):
+    def leave(row: dict[str, str]) -> Any:
+        raise SystemExit(9)
+
+    def leave_once(row: dict[str, str]) -> Any:
+        return leave(row) if " 3 " in row["sentence"] else RULE.invoke(row)
+
+    nested: Any = RunnableLambda(lambda row: row) | RunnableLambda(leave)  # in tasks of its own
+    once = RunnableLambda(leave_once)
+    systems: dict[str, Any] = {"leaves": nested, "once": once, "none": saying(None), "rule": RULE}
+    with tiny_store(tiny_task) as store:
+        with pytest.raises(NotAsked) as raised:
+            evaluate(tiny_task, store, systems=systems)
+        reasons = {one.name: one.reason for one in raised.value.failed}
+        assert list(reasons) == ["leaves", "none"]
+        assert "ends the program (exit 9)" in reasons["leaves"]
+        assert "exit 9" not in reasons["none"]
+        (run,) = [run for run in store.runs(task=tiny_task.name) if run.name == "once"]
+        errors = [record.error for record in store.records(run.id)]
+        assert (len(errors), [error is None for error in errors].count(False)) == (6, 1)
+        assert {"once", "rule"} <= names(compare(tiny_task, store))
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, type("Odd", (BaseException,), {})])
+def test_a_chain_that_raises_what_is_no_exception_fails_alone(tiny_task, kind: type[BaseException]):
+    def burst(row: dict[str, str]) -> Any:
+        raise kind
+
+    with tiny_store(tiny_task) as store:
+        with pytest.raises(NotAsked) as raised:
+            evaluate(tiny_task, store, systems={"burst": RunnableLambda(burst), "rule": RULE})
+        (failed,) = raised.value.failed
+        assert (failed.name, kind.__name__ in failed.reason) == ("burst", True)
+        assert "rule" in names(compare(tiny_task, store))
+
+
+def test_an_interrupt_that_comes_while_a_system_is_loaded_ends_the_evaluation(tiny_task, tmp_path):
+    (tmp_path / "stop.py").write_text("raise KeyboardInterrupt\n")
+    with tiny_store(tiny_task) as store, pytest.raises(KeyboardInterrupt):
+        evaluate(tiny_task, store, systems={"stop": f"{tmp_path}/stop.py:chain"})
 
 
 def test_a_chain_that_gives_nothing_for_row_after_row_ends_itself_alone(tiny_task):

@@ -19,12 +19,13 @@ from ...chains.task import Task, TaskError, Thought
 from ...store.answers import has_answers
 from ...store.rows import Run, example_id
 from ...store.store import Store
+from ..event_loop import run_coroutine
 from ..labelling.alone import alone
 from ..labelling.budget import Spend
 from ..labelling.label import SCHEMA_RETRIES, answer_within, check_budget, spent_so_far
 from ..labelling.limits import LabellingError, Limits, Stopped
 from ..labelling.prices import Price
-from ..loop import Chain, Progress, Rows, run_chain, run_coroutine
+from ..loop import Chain, Progress, Rows, run_chain
 from ..runs import start
 from ..terms import note_terms
 from .costs import PEAK

@@ -60,6 +60,11 @@ def trying(name: str, failed: list[Failed]) -> Iterator[None]:
     except SystemExit as end:  # a file without a main guard
         reason = f"it ends the program (exit {end.code}) when it is loaded; mend that"
         failed.append(Failed(name=name, reason=line_of(reason)))
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # e.g. a CancelledError that a chain raises by itself
+        logger.debug("system %s failed", name, exc_info=True)
+        failed.append(Failed(name=name, reason=reason_of(error)))
 
 
 @contextlib.contextmanager
@@ -75,7 +80,7 @@ def told_at_the_end(failed: Sequence[Failed]) -> Iterator[None]:
         raise NotAsked(failed)
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Why it failed and what to do, in one line without what looks like a key."""
     if isinstance(error, _OWN):
         # --retry-failed is distill's: what was paid for is not asked again here.

@@ -13,7 +13,8 @@ from ...chains.teachers import model_name, output_cap
 from ...store.rows import Run
 from ...store.store import Store
 from ...store.totals import spent_by
-from ..loop import Chain, Progress, Rows, answer_rows, run_coroutine
+from ..event_loop import run_coroutine
+from ..loop import Chain, Progress, Rows, answer_rows
 from ..runs import ZERO_SHOT, start, teacher_run
 from ..terms import note_terms
 from .alone import alone

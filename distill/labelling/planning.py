@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable
 from ...chains.strategies import build_strategy
 from ...chains.task import Task
 from ...store.rows import Example
-from ..loop import run_coroutine
+from ..event_loop import run_coroutine
 from .bounds import prompt_bound, prompt_bytes
 
 SAMPLE = 200  # rows whose prompts are rendered
