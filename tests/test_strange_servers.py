@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chains.student import ChatStudent
-from understudy.chains.student.foreign import event_lines
+from understudy.chains.student import ChatStudent, StudentError
+from understudy.chains.student.foreign import event_lines, refusal
+from understudy.chains.student.remote import Remote
 from understudy.distill.serving.replies import event
+from understudy.distill.standin.student import load_student
 
 ENDS = "\u2028 \u2029 \x85 \x0b \x0c \x1c \x1d \x1e"  # ends of lines to str.splitlines alone
 KEY = "sk-of-these-tests-0123456789"
@@ -112,3 +114,54 @@ def test_our_own_events_are_one_line_to_every_client(text: str) -> None:
 
     assert sent.splitlines() == [sent[:-2], ""]
     assert json.loads(sent.removeprefix("data: ")) == {"content": text + ENDS}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "told"),
+    [
+        ("http://me:hunter2@127.0.0.1:9/v1", "holds a user or password; give the key as api_key"),
+        ("https://hunter2@host/v1#name", "holds a user or password"),
+        ("http://me:hunt\ner2@host", "holds a user or password"),
+        ("http://me:hun/hunter2@host/v1", "is no http\\(s\\) address; give one such as"),
+        ("me:hunter2@host/v1", "is no http"),
+        ("http://[hunter2", "is no http"),
+        ("", "is no http"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_shown_nowhere(base_url: str, told: str) -> None:
+    for make in (
+        lambda: ChatStudent(model="x", base_url=base_url),
+        lambda: ChatStudent(base_url=base_url, temperature=-1, model_name="x"),
+        lambda: Remote(base_url, "x"),
+        lambda: load_student(base_url) if base_url.startswith("http") else Remote(base_url, "x"),
+    ):
+        with pytest.raises(StudentError, match=told) as refused:
+            make()
+        assert "hunt" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_no_part_of_the_key_is_in_what_a_server_is_said_to_say(stranger: ChatStudent) -> None:
+    for before in range(0, 400, 7):
+        for body in ("." * before + KEY, json.dumps({"error": {"message": "." * before + KEY}})):
+            told = str(refusal("http://host", 500, body.encode(), KEY))
+            assert KEY[:3] not in told
+    Stranger.says = always(500, b"." * 195 + KEY.encode())
+    with pytest.raises(StudentError, match=r"refuses \(500\): \.{195}\*\*\*$"):
+        stranger.invoke("oi")
+
+
+def test_a_server_cannot_write_to_the_terminal(stranger: ChatStudent) -> None:
+    odd = "a\n\x1b[31mred\x07\u202e\u2028\x85\x9bz"
+    names = [odd, f"b {KEY}", "c" * 5000, "\x1b", *"defghij"]
+    Stranger.models = json.dumps({"data": [{"id": name} for name in names]}).encode()
+    for body in (json.dumps({"error": {"message": odd}}).encode(), odd.encode(), odd.encode()[:-2]):
+        Stranger.says = always(404, body)
+        with pytest.raises(StudentError) as refused:
+            stranger.invoke("oi")
+        told = str(refused.value)
+        assert told.isprintable()
+        assert KEY[:6] not in told
+        assert "(404): a [31mred" in told
+        assert "it serves a [31mred z, b ***, ccc" in told
+        assert len(told) < 600

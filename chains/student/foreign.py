@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from .card import StudentError
 
 MOST_TOLD = 200  # characters of a server's complaint
+_MOST_NAMED = 100  # characters of a model's name; those of Hugging Face have up to 96
 _BLANKS = 16  # characters of whitespace in a row that no answer has
 _HOLDERS = "vLLM, llama-server, Ollama, SGLang or understudy serve"
 
@@ -21,16 +23,43 @@ class Refused(StudentError):
         self.status, self.told = status, told
 
 
+def check_address(base_url: str, name: str) -> None:
+    """Raise StudentError unless `base_url`, of model `name`, is an address that may be shown."""
+    try:
+        parts = urlsplit(base_url)
+        proper = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, perhaps half a password
+        proper = False
+    if not proper:
+        raise StudentError(
+            f"the base URL of student {name} is no http(s) address; "
+            "give one such as http://127.0.0.1:8000/v1"
+        )
+    if parts.username or parts.password:
+        raise StudentError(
+            f"student {name}: the base URL holds a user or password; give the key as api_key"
+        )
+
+
 def refusal(address: str, status: int, content: bytes, key: str | None) -> Refused:
     """The refusal in `content`, in OpenAI's form or FastAPI's or none; `key` is taken out."""
     try:
         said = json.loads(content)
         told = said.get("error") or said.get("detail") or said.get("message") or content.decode()
-        message = told["message"] if isinstance(told, dict) else told
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message = content[: 2 * MOST_TOLD].decode(errors="replace")
-    line = " ".join(str(message).split())[:MOST_TOLD]
-    return Refused(address, status, line.replace(key, "***") if key else line)
+        message = str(told["message"] if isinstance(told, dict) else told)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        message = content.decode(errors="replace")
+    return Refused(address, status, _shown(message, key, MOST_TOLD))
+
+
+def _shown(text: str, key: str | None, most: int) -> str:
+    """A server's words as one line of at most `most` characters that any terminal may show.
+
+    The key is taken out before anything is cut: half a key is one, too.
+    """
+    struck = text.replace(key, "***") if key else text
+    printable = (one if one.isprintable() else " " for one in struck[: 50 * most])
+    return " ".join("".join(printable).split())[:most]
 
 
 def schema_forms(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -60,13 +89,13 @@ def only_blanks(address: str, text: str, finish: str) -> StudentError | None:
     )
 
 
-def model_names(content: bytes) -> list[str]:
-    """The names in an answer to GET /models; empty where it is something else."""
+def model_names(content: bytes, key: str | None) -> list[str]:
+    """The names in an answer to GET /models, fit to be shown; empty where it is something else."""
     try:
-        names = [str(one["id"])[:MOST_TOLD] for one in json.loads(content)["data"]]
-    except (ValueError, KeyError, TypeError):
+        names = [str(one["id"]) for one in json.loads(content)["data"][:8]]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    return names[:8]
+    return [shown for name in names if (shown := _shown(name, key, _MOST_NAMED))]
 
 
 async def event_lines(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

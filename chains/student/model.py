@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from pydantic import AliasChoices, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AliasChoices, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from .asked import UNHELD, Asked, asked_of
 from .card import CARD_FILE, StudentCard, StudentError, read_card
@@ -24,6 +24,7 @@ from .engines import (
     shared_engine,
     template_sha256,
 )
+from .foreign import check_address
 from .remote import Remote, remote
 from .turns import learnt_turns
 from .weights import student_folder, weights_sha256
@@ -132,6 +133,13 @@ class StudentModel(BaseChatModel):
             "reasoning": self.reasoning,
             "confidence": self.confidence,
         }
+
+    @field_validator("base_url")
+    @classmethod
+    def _shown_address(cls, base_url: str | None, known: ValidationInfo) -> str | None:
+        if base_url is not None:
+            check_address(base_url, known.data.get("model", ""))
+        return base_url
 
     @field_validator("stop", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from .card import StudentError, StudentTimeout
 from .foreign import (
     Refused,
     cannot_hold,
+    check_address,
     event_lines,
     model_names,
     only_blanks,
@@ -42,9 +43,11 @@ class Remote:
 
     It may be anybody's, so nothing it says is trusted: an answer that is no JSON stays text, which
     parsers refuse. JSON is rewritten compactly and handed on whole; other text as it comes.
+    Raises StudentError for a `base_url` that is no http(s) address or holds a password.
     """
 
     def __init__(self, base_url: str, name: str, *, api_key: str | None = None) -> None:
+        check_address(base_url, name)
         address, _, served = base_url.partition("#")
         self.base_url, self.name = address.rstrip("/"), served or name
         self._key = api_key
@@ -149,7 +152,7 @@ class Remote:
             told = await self._client().get(url, headers=self._headers, timeout=_CONNECT)
         except httpx.HTTPError:
             return refused
-        names = [name for name in model_names(told.content) if name != self.name]
+        names = [name for name in model_names(told.content, self._key) if name != self.name]
         if told.status_code != 200 or not names:
             return refused
         advice = f"; it serves {', '.join(names)}: say which by base_url={self.base_url}#NAME"
