@@ -31,6 +31,13 @@ _CALIBRATION = ", ".join(
     for name in Calibration.model_fields
 )
 
+# Whether a student's answer to the call's text is the run's; null where no student's is kept. One
+# that was kept only after the call is not the call's.
+_OWN = (
+    "select max(u.id = :student) from examples e join records r on r.example = e.position "
+    "join runs u on u.position = r.run and u.role = 'student' "
+    "where e.task = s.task and e.id = c.example and r.created <= c.at"
+)
 
 # `paid`: a cost is known; `free`: the student answered and nobody else was asked.
 _TOTALS = """
@@ -171,22 +178,25 @@ def iter_calls(store: Store, stand_in: str, since: str | None = None) -> Iterato
 
 
 def checked_since(
-    store: Store, name: str, *, since: str, after: int = 0
+    store: Store, name: str, *, since: str, after: int = 0, student: str | None = None
 ) -> tuple[int, list[tuple[str, bool]]]:
     """The student's own answers that the teacher checked, of calls from `since` on whose number is
     above `after`: up to which number was looked, and (example, whether both agreed) in the order of
-    storing. Calls whose text no row holds are left out. The unary plus keeps SQLite from the index
-    by time: what is new is at the end of the table."""
+    storing. Calls whose text no row holds are left out, and those that another student than the run
+    `student` answered, as the students' records of the text tell; without records (no text is
+    stored) all count. The unary plus keeps SQLite from the index by time: what is new is at the end
+    of the table."""
     (last,) = store.connection.read("select coalesce(max(number), 0) as number from calls")
     rows = store.connection.read(
         "select c.example, c.agreed from calls c join stand_ins s on s.number = +c.stand_in "
         "where s.name = :name and c.number > :after and c.number <= :last and +c.at >= :since "
         "and c.answered_by = 'student' and c.agreed is not null and c.example is not null "
-        "order by c.number",
+        f"and (:student is null or coalesce(({_OWN}), 1)) order by c.number",
         name=name,
         after=after,
         last=last["number"],
         since=since,
+        student=student,
     )
     return last["number"], [(row["example"], bool(row["agreed"])) for row in rows]
 

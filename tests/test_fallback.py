@@ -305,3 +305,32 @@ def test_another_student_under_the_same_mode_begins_anew(tmp_path: Path) -> None
     assert str(found.student).startswith("pupil#")
     assert found.changed > NOW
     chain.close()
+
+
+def test_an_old_students_misses_bring_down_no_new_one_and_only_its_own_process(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "u.db"
+    old, old_heard = standing(path)
+    asked(old, 1, "first")
+    time.sleep(0.7)
+    new, heard = standing(path, says=sure)
+    asked(new, 5, "new")
+    time.sleep(1.2)  # until the row names the new student
+    asked(old)
+    assert turned(old, "record")
+    assert not turned(new, "record", 1.2)
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+    assert row is not None
+    assert (row.mode, heard, len(old_heard)) == ("student", [], 1)
+    assert old.mode == "record"  # and stays there
+    old.close()
+    new.close()
+
+
+def test_where_no_text_is_stored_every_check_counts(tmp_path: Path) -> None:
+    chain, _ = standing(tmp_path / "u.db", store_text=False)
+    asked(chain)
+    assert turned(chain, "record")
+    chain.close()

@@ -12,14 +12,17 @@ RISK = 0.05  # that a kept promise is ever called broken, however long one looks
 class Promise:
     """The share `agreement` that the stand-in `name` was to keep since a time (UTC, ISO 8601).
 
-    Counted are the student's own answers that the teacher checked. The same text counts once, as in
-    the calibration: asked again it would be checked again, and tell nothing new. The promise is
-    broken when these texts show (`detectors.Below`) that the share is, or has become, lower. All
-    processes of a store see the same calls in the same order, so that they share one risk.
+    Counted are the student's own answers that the teacher checked: those of the run `student` where
+    it is named, for a process with another student may answer beside it. The same text counts once,
+    as in the calibration: asked again it would be checked again, and tell nothing new. The promise
+    is broken when these texts show (`detectors.Below`) that the share is, or has become, lower. All
+    processes with this student see the same calls in the same order, and so share one risk.
     """
 
-    def __init__(self, name: str, *, agreement: float, since: str) -> None:
-        self.name, self.agreement, self.since = name, agreement, since
+    def __init__(
+        self, name: str, *, agreement: float, since: str, student: str | None = None
+    ) -> None:
+        self.name, self.agreement, self.since, self.student = name, agreement, since, student
         self.asked = 0
         self.broken: str | None = None
         self._below = Below(agreement, risk=RISK)
@@ -47,5 +50,7 @@ class Promise:
             )
 
     def _new(self, store: Store) -> list[tuple[str, bool]]:
-        self._number, found = checked_since(store, self.name, since=self.since, after=self._number)
+        self._number, found = checked_since(
+            store, self.name, since=self.since, after=self._number, student=self.student
+        )
         return found

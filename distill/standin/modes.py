@@ -60,7 +60,7 @@ class Modes:
         self._row: StandIn | None = None
         self._unsaved: StandIn | None = None
         self._over, self._starting = False, True
-        self.fallback = Fallback(path, name, patience=PATIENCE, lose=self._lose)
+        self.fallback = Fallback(path, name, student, patience=PATIENCE, lose=self._lose)
         self.standing = Standing()
         self._begin(asked)
         self._let_go()  # an app may fork before its first call
