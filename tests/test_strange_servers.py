@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from understudy.chains.student import ChatStudent, StudentError
 from understudy.chains.student.foreign import event_lines, refusal
@@ -59,7 +60,9 @@ def stranger() -> Iterator[ChatStudent]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Stranger.asked.clear()
-    yield ChatStudent(model="x", base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key=KEY)
+    yield ChatStudent(
+        model="x", base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key=SecretStr(KEY)
+    )
     server.shutdown()
     server.server_close()
 
@@ -76,7 +79,7 @@ def stream(*chunks: dict[str, Any]) -> bytes:
 
 
 def always(status: int, *pieces: bytes) -> Callable[[Asked], tuple[int, list[bytes]]]:
-    return staticmethod(lambda _: (status, list(pieces)))  # type: ignore[return-value]
+    return staticmethod(lambda _: (status, list(pieces)))
 
 
 def test_ends_of_lines_that_json_does_not_know_stand_in_an_answer(stranger: ChatStudent) -> None:
@@ -131,7 +134,7 @@ def test_our_own_events_are_one_line_to_every_client(text: str) -> None:
 def test_a_password_in_an_address_is_refused_and_shown_nowhere(base_url: str, told: str) -> None:
     for make in (
         lambda: ChatStudent(model="x", base_url=base_url),
-        lambda: ChatStudent(base_url=base_url, temperature=-1, model_name="x"),
+        lambda: ChatStudent(base_url=base_url, temperature=-1, model="x"),
         lambda: Remote(base_url, "x"),
         lambda: load_student(base_url) if base_url.startswith("http") else Remote(base_url, "x"),
     ):
@@ -165,3 +168,46 @@ def test_a_server_cannot_write_to_the_terminal(stranger: ChatStudent) -> None:
         assert "(404): a [31mred" in told
         assert "it serves a [31mred z, b ***, ccc" in told
         assert len(told) < 600
+
+
+SCHEMA = {"title": "A", "type": "object", "properties": {}}
+
+
+def test_a_form_is_given_up_for_a_refusal_of_it_alone(stranger: ChatStudent) -> None:
+    """A busy server's 503 may name the form, too; its next answer would be held to nothing."""
+    held = stranger.with_structured_output(SCHEMA)
+    told = b'{"error": {"message": "busy with the grammar of response_format and stream_options"}}'
+    for status in (401, 404, 408, 413, 429, 500, 502, 503):
+        Stranger.says = always(status, told)
+        with pytest.raises(StudentError, match=rf"refuses \({status}\): busy with the grammar"):
+            held.invoke("oi")
+    Stranger.says = always(200, stream(chunk("{}")))
+    assert held.invoke("oi") == {}
+    assert {body["response_format"]["type"] for body in Stranger.asked} == {"json_schema"}
+    assert all("stream_options" in body for body in Stranger.asked)
+
+
+@pytest.mark.parametrize("status", [400, 422, 501])
+def test_another_form_is_kept_only_where_it_was_answered(
+    stranger: ChatStudent, status: int
+) -> None:
+    held = stranger.with_structured_output(SCHEMA)
+    busy = [True, True]
+
+    def says(body: Asked) -> tuple[int, list[bytes]]:
+        if "stream_options" in body:
+            return status, [b"no stream_options here"]
+        if body["response_format"]["type"] == "json_schema":
+            return status, [b"response_format: no json_schema"]
+        return (503, [b"busy"]) if busy and busy.pop() else (200, [stream(chunk("{}"))])
+
+    Stranger.says = staticmethod(says)
+    for _ in range(2):
+        with pytest.raises(StudentError, match=r"refuses \(503\): busy$"):
+            held.invoke("oi")
+    assert [held.invoke("oi"), held.invoke("oi")] == [{}, {}]
+    forms = [body["response_format"]["type"] for body in Stranger.asked]
+    assert forms == ["json_schema", "json_schema", "json_object"] * 3 + ["json_object"]
+    assert ["stream_options" in body for body in Stranger.asked] == [True, False, False] * 3 + [
+        False
+    ]

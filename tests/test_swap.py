@@ -831,7 +831,9 @@ def test_a_student_may_be_named_as_a_teacher_is(tmp_path: Path, monkeypatch: Any
         stood(tmp_path / "k.db", student=str(tmp_path), mode="student")
     with pytest.raises(SwapError, match="a int is no student"):
         stood(tmp_path / "k.db", student=3, mode="student")
-    served = stood(tmp_path / "s.db", student="http://me:secret@127.0.0.1:9/v1#x", mode="student")
+    with pytest.raises(StudentError, match="student x: the base URL holds a user or password"):
+        stood(tmp_path / "k.db", student="http://me:secret@127.0.0.1:9/v1#x", mode="student")
+    served = stood(tmp_path / "s.db", student="http://127.0.0.1:9/v1#x", mode="student")
     assert served.desk.student is not None
     assert served.desk.student.given == "http://127.0.0.1:9/v1#x"
 

@@ -11,6 +11,7 @@ from .card import StudentError
 
 MOST_TOLD = 200  # characters of a server's complaint
 _MOST_NAMED = 100  # characters of a model's name; those of Hugging Face have up to 96
+_FIELD_REFUSED = (400, 422, 501)  # HTTP's for a request that would fail again
 _BLANKS = 16  # characters of whitespace in a row that no answer has
 _HOLDERS = "vLLM, llama-server, Ollama, SGLang or understudy serve"
 
@@ -21,6 +22,10 @@ class Refused(StudentError):
     def __init__(self, address: str, status: int, told: str, advice: str = "") -> None:
         super().__init__(f"{address} refuses ({status}): {told}{advice}")
         self.status, self.told = status, told
+
+    def names(self, field: str) -> bool:
+        """Whether it is `field` of the request that is refused, for good: not for being busy."""
+        return self.status in _FIELD_REFUSED and field in self.told
 
 
 def check_address(base_url: str, name: str) -> None:

@@ -123,23 +123,32 @@ class Remote:
         on_text: Callable[[str], None] | None,
     ) -> Answer:
         """The answer to what this server takes: what it refuses by name is asked otherwise."""
+        form, counts = self._form, self._counts
         while True:
-            asked, form, counts = dict(body), self._form, self._counts
+            asked = dict(body)
             if schema is not None:
                 asked["response_format"] = schema_forms(schema)[form]
             if counts:
                 asked["stream_options"] = {"include_usage": True}
             try:
-                return await self._answer(asked, on_text)
+                answer = await self._answer(asked, on_text)
             except Refused as refused:
-                if counts and "stream_options" in refused.told:
-                    self._counts = False
-                elif schema is None or "response_format" not in refused.told:
-                    raise await self._advised(refused) from None
-                elif form + 1 < len(schema_forms(schema)):
-                    self._form = form + 1
-                else:
-                    raise cannot_hold(self.base_url, refused) from None
+                form, counts = await self._otherwise(refused, schema, form, counts)
+            else:  # only now is it known to be taken
+                self._form, self._counts = max(form, self._form), counts and self._counts
+                return answer
+
+    async def _otherwise(
+        self, refused: Refused, schema: Mapping[str, Any] | None, form: int, counts: bool
+    ) -> tuple[int, bool]:
+        """The form, and whether counts are asked for, after a refusal; raises any that is final."""
+        if counts and refused.names("stream_options"):
+            return form, False
+        if schema is None or not refused.names("response_format"):
+            raise await self._advised(refused) from None
+        if form + 1 == len(schema_forms(schema)):
+            raise cannot_hold(self.base_url, refused) from None
+        return form + 1, counts
 
     async def _advised(self, refused: Refused) -> Refused:
         """The refusal of a name, with the names that the server has."""

@@ -26,7 +26,6 @@ from .hearing import Hearing, listening
 from .identity import runnable_identity
 
 Asked: TypeAlias = tuple[Any, Mapping[str, str]]  # the app's own input, and the task's inputs
-_ADDRESS = re.compile(r"^(https?://)[^/@]*@")
 FAILURES_IN_A_ROW = 5  # after which a student is left alone for a while
 REST = 30.0  # seconds
 PARTS = "parts"  # the parameter of a run that tells one Runnable from another of its name
@@ -67,7 +66,7 @@ class Student:
 
     def __init__(self, app: AppChain, given: Any, *, reasoning: str | None = None) -> None:
         model = load_student(given) if isinstance(given, str | Path) else given
-        self.app, self.given = app, _ADDRESS.sub(r"\1", str(given))  # without user and password
+        self.app, self.given = app, str(given)
         self.own = not isinstance(model, BaseChatModel)  # it takes the app's input as it is
         self.local = hasattr(model, "card") and getattr(model, "base_url", None) is None
         self.chain: Runnable[Any, Any] = model if self.own else student_chain(app.task, model)
