@@ -23,6 +23,7 @@ from understudy.distill.commands.display import print_table
 from understudy.distill.evaluation.comparing import compare
 from understudy.distill.evaluation.first_screen import EMBEDDED_NOTE
 from understudy.distill.evaluation.results import Correctness, LabelDifference, Report, SystemResult
+from understudy.distill.labelling.limits import LabellingError
 from understudy.distill.reporting import charts, detail_tables, figures, html, markdown, tables
 from understudy.distill.reporting import pages as reporting
 from understudy.distill.reporting.browser import island
@@ -657,6 +658,7 @@ def test_the_documented_schema_is_that_of_the_report() -> None:
 def test_a_report_that_cannot_be_written_leaves_no_half_of_it(tmp_path: Path) -> None:
     (tmp_path / "report.md" / "in the way").mkdir(parents=True)
     (tmp_path / "report.html").write_text("yesterday's", encoding="utf-8")
+    (tmp_path / "report.json").write_text('{"format": 2}', encoding="utf-8")
     with pytest.raises(OSError, match=r"report\.md"):
         write_report(SAMPLES["extraction_report"](), tmp_path)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == "yesterday's"
@@ -790,3 +792,13 @@ def test_where_rows_have_groups_the_page_says_how_many_groups_might_decide() -> 
         assert "Groups needed" in shown
         assert "83" in shown
     assert "Groups needed" not in render_html(report)
+
+
+def test_a_file_that_no_report_wrote_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "report.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(LabellingError, match=r"report\.md was not written by a report"):
+        write_report(REPORTS["news"](), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+    (tmp_path / "report.md").unlink()
+    assert write_report(REPORTS["news"](), tmp_path) == tmp_path / "report.html"
+    write_report(REPORTS["news"](), tmp_path)  # its own are written anew

@@ -63,7 +63,8 @@ class StudentCard(BaseModel):
             if mine != theirs:
                 raise StudentError(
                     f"student {self.name} learnt the {what} {mine} of task {self.task}, but task "
-                    f"{task.name} has {theirs}; train it again or load the task it was trained on"
+                    f"{task.name} has {theirs}; give it the task that it learnt (swap: task=), or "
+                    "train it again"
                 )
 
     def read_as(
@@ -97,7 +98,8 @@ class StudentCard(BaseModel):
         if reasoning is None:
             raise StudentError(
                 f"student {self.name} learnt labels only, and {asked.get('title', 'this schema')} "
-                f"requires {name}; say with reasoning= what to put there, or train reason_label"
+                f"requires {name}; say with reasoning= what to put there (serve --reasoning), or "
+                "train reason_label"
             )
         if not _fits(reasoning, asked["properties"][name]):
             raise StudentError(f"reasoning={reasoning!r} is no text that the field {name} takes")

@@ -45,6 +45,7 @@ _ADVICE = (
     ),
     (r"\b429\b|rate.?limit|too many requests|quota", "give --rpm or --tpm, then run again"),
     (r"\b5\d\d\b|APIResponseValidation|^JSONDecodeError|connection refused", _UP),
+    (r"name resolution|getaddrinfo|name or service not known", _UP),
     (r"timed? ?out|timeout|no answer in time", f"a higher --timeout; {_THEN}"),
     (r"connect|resolve|unreachable|reset by peer", _UP),
     (r"\btool\b.*raised", f"mend the tool; {_THEN}"),

@@ -111,6 +111,8 @@ def extrapolated(records: Sequence[Record], left: int) -> str:
     """
     if not left:
         return "no row is left"
+    if records and all(record.answer is None for record in records):
+        return f"no row has an answer: what the {left:,} rows left would cost cannot be told"
     costs = [record.cost for record in records if record.cost is not None]
     if len(costs) < len(records) or not costs:
         return f"what the {left:,} rows left would cost is unknown: give --prices FILE"

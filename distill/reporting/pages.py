@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..evaluation.results import Report
+from ..labelling.limits import LabellingError
 from .html import render_html
 from .markdown import render_markdown
 
 if TYPE_CHECKING:
     from ...chains.task import Task
     from ...store.store import Store
+
+_FILES = ("report.html", "report.md", "report.json")
 
 __all__ = ["render_html", "render_markdown", "report", "write_report"]
 
@@ -61,11 +65,26 @@ def write_report(result: Report, folder: Path) -> Path:
     """Write report.html, report.md and report.json, each whole or not at all; returns the page."""
     result = Report.model_validate(_encodable(result.model_dump()))
     folder.mkdir(parents=True, exist_ok=True)
+    _check_ours(folder)
     page = folder / "report.html"
     _write_whole(folder / "report.json", result.model_dump_json(indent=2) + "\n")
     _write_whole(folder / "report.md", render_markdown(result))
     _write_whole(page, render_html(result))
     return page
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise LabellingError where files of these names stand that no report wrote."""
+    there = [name for name in _FILES if (folder / name).exists()]
+    try:
+        ours = "format" in json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if there and not ours:
+        raise LabellingError(
+            f"{folder / there[0]} was not written by a report and stays as it is; "
+            "name another folder"
+        )
 
 
 def _encodable(data: Any) -> Any:

@@ -166,7 +166,7 @@ def _finished(folder: Path, document: Mapping[str, Any]) -> bool:
     if found is None or not document["settings"].keys() <= found["settings"].keys():
         if any(entry.name not in (LOCK_FILE, _PART) for entry in folder.iterdir()):
             raise TrainingError(
-                f"{folder} is not empty and not a run folder; give a new one as out"
+                f"{folder} is not empty and not a run folder; name another folder (--out)"
             )
         return False
     told = (folder / CARD_FILE).is_file()
