@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.test_migrations import FIRST, file_of
 from understudy.distill.cli import main
 from understudy.distill.manners import speak
 from understudy.store import Store
@@ -37,6 +38,18 @@ class Paid(FakeListChatModel):
         return super()._call(*args, **kwargs)
 
 chain = Paid(responses=["{}"])
+"""
+
+MOODS = """
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel
+from understudy.chains.task import Task
+
+class Answer(BaseModel):
+    mood: str
+
+asked = ChatPromptTemplate.from_messages([("human", "{text}")])
+task = Task(name="moods", schema=Answer, prompt=asked, student_prompt=asked)
 """
 
 
@@ -116,6 +129,73 @@ def test_a_calibration_of_a_student_of_ours_costs_nothing_and_loads_nothing(
     with Store("understudy.db") as store:
         assert calibrations(store, TASK) == []
         assert [one.role for one in store.runs()] == ["teacher"]
+
+
+def test_an_older_store_is_not_brought_up_to_date_by_a_look(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("moods.py").write_text(MOODS, encoding="utf-8")
+    file_of(FIRST.with_name("m002.sql"), Path("old.db"))
+    Path("old.db.before-m002").write_bytes(Path("old.db").read_bytes())
+    before = kept(folder)
+    task = ("--task", "moods.py:task", "--store", "old.db", "--dry-run")
+    for words in (
+        ("curate", *task, "--exclude", "near_duplicate"),
+        ("calibrate", *task, "--run", "http://127.0.0.1:9/v1#label"),
+        ("evaluate", *task, "--no-base"),  # whose task has other answers than the store's
+        ("report", *task),
+        ("forget", "bdd541936afb9afa", *task[2:]),
+        ("store", "terms", "gpt", "--note", "new", *task[2:]),
+        ("export", "out.jsonl", "--run", "59eee9096a6091f0", *task[2:]),
+    ):
+        status, out, error = run(*words)
+        assert "older version" not in error, words
+        assert kept(folder) == before, words
+        assert (status == 0) == (words[0] not in ("evaluate", "report")), (words, error)
+        if words[0] == "forget":
+            assert "old.db.before-m002 is a copy that holds them" in out
+
+
+def test_a_dry_run_or_plan_of_a_folder_or_of_nothing_says_so(run: Run, tmp_path: Path) -> None:
+    Path("folder").mkdir()
+    for words in (
+        ("distill", "--plan"),
+        ("curate", "--dry-run"),
+        ("evaluate", "--no-base", "--dry-run"),
+    ):
+        status, _, error = run(*words, "--store", "folder")
+        assert (status, "folder is a folder; a store is a file" in error) == (1, True), error
+        if words[0] != "distill":
+            status, _, error = run(*words, "--store", "none.db")
+            assert (status, "there is no store none.db" in error) == (1, True), error
+    assert not Path("none.db").exists()
+
+
+def test_a_lacking_key_is_said_in_the_words_of_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    words = ("--system", "openai:gpt-x", "--no-base", "--split", "validation", "--dry-run")
+    status, _, error = run("evaluate", *words)
+    assert (status, "or give --key-variable, the name" in error) == (1, True)
+    told = json.loads(run("evaluate", *words, "--json")[1])[-1]
+    assert "or give --key-variable" in told["failed"]
+    for dry in ((), ("--dry-run",)):
+        status, _, error = run("calibrate", "--run", "openai:gpt-x", *dry)
+        assert (status, "set OPENAI_API_KEY and run again" in error) == (1, True)
+        assert "variable" not in error  # which calibrate does not take
+
+
+def test_what_would_be_cleared_first_flags_no_row_afterwards(run: Run) -> None:
+    assert run("curate", "--rule", "near_duplicate", "--json")[0] == 0
+    words = ("--clear", "near_duplicate", "--exclude", "near_duplicate")
+    told = json.loads(run("curate", *words, "--dry-run", "--json")[1])
+    clear, exclude = told["changes"]
+    assert clear["rows"] > 1
+    assert (exclude["would"], exclude["rows"]) == ("exclude", 0)
 
 
 def test_curation_says_which_findings_and_filters_would_change(run: Run, tmp_path: Path) -> None:

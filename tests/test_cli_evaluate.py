@@ -221,6 +221,22 @@ def test_a_gate_that_names_a_system_that_failed_does_not_hold(labelled):
     )
 
 
+def test_what_a_system_prints_keeps_standard_output_one_line_of_json(labelled):
+    Path("side.py").write_text(
+        "print('LOADED')\n"
+        "from langchain_core.runnables import RunnableLambda\n"
+        "part = {'polaridade': 'Positivo', 'emocao': 'Felicidade'}\n"
+        "answer = {'f1': part, 'f2': part, 'f3': part}\n"
+        "chain = RunnableLambda(lambda row: print('ROW') or answer)\n"
+    )
+    words = ("evaluate", "--system", "side.py", "--no-base")
+    for dry in (("--dry-run",), ()):
+        status, out, error = labelled(*words, "--json", *dry)
+        assert (status, out.count("\n")) == (0, 1), error
+        assert json.loads(out)
+        assert ("LOADED" in error, error.count("ROW")) == ((True, 0) if dry else (False, 20))
+
+
 def test_a_student_in_runs_whose_card_is_broken_fails_alone(labelled):
     Path("runs/broken").mkdir(parents=True)
     Path("runs/broken/understudy.json").write_text("{", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -19,7 +20,9 @@ from .options import (
     StoreOption,
     TaskOption,
     fail,
+    open_for,
     open_store,
+    prints_aside,
     stoppable,
     tell,
 )
@@ -63,10 +66,18 @@ def calibrate_(
     from ..guarantee.calibrating import calibrate
 
     if dry_run:
-        with open_store(store, create=False) as opened:
-            _foresee(load_task(task), opened, run, limit, as_json=as_json)
+        with _words_of_the_command(), open_for(store, dry_run=True) as opened:
+            with prints_aside(as_json):
+                loaded = load_task(task)
+            _foresee(loaded, opened, run, limit, as_json=as_json)
         return
-    with open_store(store, create=False) as opened, stoppable(), row_bars() as progress:
+    with (
+        _words_of_the_command(),
+        prints_aside(as_json),
+        open_store(store, create=False) as opened,
+        stoppable(),
+        row_bars() as progress,
+    ):
         found = calibrate(
             load_task(task),
             opened,
@@ -82,6 +93,20 @@ def calibrate_(
         fail(f"refused: {found.details['why']}")
 
 
+@contextlib.contextmanager
+def _words_of_the_command() -> Iterator[None]:
+    """What the library says of a lacking key, without the option that this command has not."""
+    from ...chains.task import TaskError
+
+    try:
+        yield
+    except TaskError as error:
+        said, option, _ = str(error).partition(", or give key_variable")
+        if not option:
+            raise
+        raise TaskError(f"{said} and run again") from error
+
+
 def _foresee(task: Task, store: Store, run: str, limit: int | None, *, as_json: bool) -> None:
     """Say what the calibration would ask; its own rules are looked at when it is made."""
     from ..guarantee.asking import foresee
@@ -89,7 +114,8 @@ def _foresee(task: Task, store: Store, run: str, limit: int | None, *, as_json: 
     from ..labelling.prices import default_table
 
     splits, table = (FITTED, BOUND), default_table()
-    found = foresee(task, store, run, splits=splits, limit=limit, price_table=table)
+    with prints_aside(as_json):
+        found = foresee(task, store, run, splits=splits, limit=limit, price_table=table)
     there = {split: store.splits(task.name).get(split, 0) for split in splits}
     lines = [
         f"{FITTED} has {there[FITTED]:,} rows, {BOUND} {there[BOUND]:,}",

@@ -13,7 +13,8 @@ from .options import (
     JsonOption,
     StoreOption,
     TaskOption,
-    open_store,
+    open_for,
+    prints_aside,
     remark,
     stoppable,
     tell,
@@ -58,8 +59,9 @@ def curate_(
     from ..reviewing.curation import RULES, check_rule, curate
 
     looks = bool(rule) or not (exclude or include or clear)
-    with open_store(store, create=False) as opened, stoppable():
-        loaded = load_task(task)
+    with open_for(store, dry_run=dry_run) as opened, stoppable():
+        with prints_aside(as_json):
+            loaded = load_task(task)
         for name in (*(rule or ()), *(exclude or ()), *(include or ()), *(clear or ())):
             check_rule(name)
         if dry_run:
@@ -119,11 +121,16 @@ def _changes(
 
     counts, active = flag_counts(store, task), set(filters(store, task))
     asked = {"look again": looking, "clear": clear, "exclude": exclude, "include": include}
-    return [
-        {"rule": name, "would": would, "rows": counts.get(name, 0), "filter": name in active}
-        for would, names in asked.items()
-        for name in names or ()
-    ]
+    changes = []
+    for would, names in asked.items():
+        for name in names or ():
+            rows = counts.get(name, 0)
+            changes.append({"rule": name, "would": would, "rows": rows, "filter": name in active})
+            if would == "clear":
+                counts[name] = 0  # which is what comes next finds
+            elif would == "exclude":
+                active.add(name)
+    return changes
 
 
 def _change_told(change: dict[str, Any]) -> str:

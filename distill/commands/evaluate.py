@@ -7,7 +7,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..progress import row_bars
 from . import distill_options as shared
@@ -25,12 +25,16 @@ from .options import (
     TaskOption,
     backups,
     check_folder,
-    open_store,
+    open_for,
+    prints_aside,
     remark,
     say,
     stoppable,
     tell,
 )
+
+if TYPE_CHECKING:
+    from ..evaluation.foreseen import Foreseen
 
 
 def evaluate(
@@ -79,13 +83,15 @@ def evaluate(
     cannot be asked is named at the end, with exit status 1; the others are asked all the same.
     """
     from ...chains.loading import load_task
+    from ..evaluation.foreseen import foresee
     from ..evaluation.typed import base_grown_from, named_systems, prompting_of
     from ..labelling.jobs import limits_of
     from ..labelling.prices import default_table
 
     check_gates(gate or [])
     _say_traced()
-    loaded = load_task(task)
+    with prints_aside(as_json):
+        loaded = load_task(task)
     given = {
         "shots": shots,
         "samples": samples,
@@ -109,13 +115,14 @@ def evaluate(
         retries=retries,
     )
     with (
-        open_store(store, create=False) as opened,
+        prints_aside(as_json),
+        open_for(store, dry_run=dry_run) as opened,
         backups(opened, None if dry_run else backup_to, backup_minutes),
         row_bars() as progress,
         stoppable(),
     ):
         students, others = named_systems(run or [], system or [], loaded.name, task, served)
-        asked = {
+        asked: dict[str, Any] = {
             "students": students,
             "base": None if no_base else base or base_grown_from(students),
             "notebook": notebook,
@@ -132,19 +139,22 @@ def evaluate(
             "progress": progress,
         }
         if dry_run:
-            _foresee(loaded, opened, {**asked, "splits": split, "limit": limit}, as_json)
-            return
-        found, stopped, failed = asked_all(
-            loaded,
-            opened,
-            **asked,
-            shown={
-                "splits": split,
-                "limit": limit,
-                "margin": margin,
-                "machine_usd_per_hour": machine_usd_per_hour,
-            },
-        )
+            foreseen = foresee(loaded, opened, **asked, splits=split, limit=limit)
+        else:
+            found, stopped, failed = asked_all(
+                loaded,
+                opened,
+                **asked,
+                shown={
+                    "splits": split,
+                    "limit": limit,
+                    "margin": margin,
+                    "machine_usd_per_hour": machine_usd_per_hour,
+                },
+            )
+    if dry_run:
+        _tell_foreseen(foreseen, as_json)
+        return
     if not as_json:
         print_table(found)
     say(found.answer)
@@ -177,7 +187,11 @@ def report(
 
     check_gates(gate or [])
     check_folder(out)
-    with open_store(store, create=False) as opened, _folder(out, dry_run) as folder:
+    with (
+        prints_aside(as_json),
+        open_for(store, dry_run=dry_run) as opened,
+        _folder(out, dry_run) as folder,
+    ):
         loaded = load_task(task)
         remade = _remade_by(task, store, split or [], margin, machine_usd_per_hour, no_text)
         page = write(
@@ -207,10 +221,11 @@ def _folder(out: Path, dry_run: bool) -> contextlib.AbstractContextManager[Path 
     return tempfile.TemporaryDirectory() if dry_run else contextlib.nullcontext(out)
 
 
-def _foresee(task: Any, store: Any, asked: dict[str, Any], as_json: bool) -> None:
-    from ..evaluation.foreseen import foresee, in_all
+def _tell_foreseen(found: Sequence[Foreseen], as_json: bool) -> None:
+    from ..evaluation.foreseen import in_all
+    from ..labelling.teaching import in_flags
 
-    found = foresee(task, store, **asked)
+    found = [dataclasses.replace(one, failed=one.failed and in_flags(one.failed)) for one in found]
     lines = [*(one.told() for one in found if one.failed is None), in_all(found)]
     tell([dataclasses.asdict(one) for one in found], lines, as_json=as_json)
     failed = [one.told() for one in found if one.failed is not None]

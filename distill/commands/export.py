@@ -22,7 +22,7 @@ from .options import (
     TaskOption,
     check_format,
     fail,
-    open_store,
+    open_for,
     tell,
 )
 
@@ -77,7 +77,7 @@ def export(
             "to replace it"
         )
     at_hand = _nowhere(format_) if dry_run else _at_hand(out, format_)
-    with open_store(store, create=False) as opened, at_hand as path:
+    with open_for(store, dry_run=dry_run) as opened, at_hand as path:
         if format_ in RUNS:
             found, rows, left_out = _table(opened, run, path, options)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 import sqlite3
 import sys
@@ -57,24 +58,46 @@ def open_store(path: Path, *, create: bool = True) -> Store:
 
 
 @contextlib.contextmanager
-def open_copy(path: Path) -> Iterator[Store]:
-    """A copy of the store at `path` that is gone afterwards; a new one where there is none."""
+def open_copy(path: Path, *, create: bool = True) -> Iterator[Store]:
+    """A copy of the store at `path` that is gone afterwards; a new one where there is none, which
+    `create=False` refuses. So an older store is not brought up to date by a look at it."""
+    from ...store import connection
     from ...store.connection import StoreError
-    from ...store.copies import copy_database, open_read_only
+    from ...store.copies import copy_database, open_read_only, remove_empty_log
     from ...store.store import Store
 
+    if path.is_dir() or not (create or path.exists()):
+        open_store(path, create=False).close()  # which says why it cannot be
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "store.db"
         try:
             if path.exists():
                 with contextlib.closing(open_read_only(path, timeout=30)) as source:
                     copy_database(source, copy)
-            with Store(copy) as store:
+                remove_empty_log(path)
+            with _unheard(connection.logger):  # of a file that the user has not
+                store = Store(copy)
+            with store:
+                store.path = str(path)  # whose neighbours are looked at, and which is spoken of
                 yield store
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be read: {error}") from error
         except StoreError as error:
             raise StoreError(str(error).replace(str(copy), str(path))) from error
+
+
+def open_for(path: Path, *, dry_run: bool) -> contextlib.AbstractContextManager[Store]:
+    """The store at `path`, which is there; for a dry run a copy of it."""
+    return open_copy(path, create=False) if dry_run else open_store(path, create=False)
+
+
+@contextlib.contextmanager
+def _unheard(logger: logging.Logger) -> Iterator[None]:
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = False
 
 
 def backups(
@@ -140,6 +163,12 @@ def check_format(name: str | None, known: tuple[str, ...]) -> None:
     """Fail where there is no such format."""
     if name is not None and name not in known:
         fail(f"format {name} is unknown; choose {', '.join(dict.fromkeys(known))}", status=2)
+
+
+def prints_aside(as_json: bool) -> contextlib.AbstractContextManager[object]:
+    """What somebody's own files print in the block goes to standard error where standard output
+    is to be JSON."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
 
 
 def say(line: str) -> None:

@@ -13,6 +13,7 @@ from .options import (
     JsonOption,
     StoreOption,
     fail,
+    open_for,
     open_store,
     remark,
     say,
@@ -50,7 +51,7 @@ def mode_(
 
     if mode is not None and mode not in MODES:
         fail(f"there is no mode {mode}; choose {', '.join(MODES)}", status=2)
-    with open_store(store, create=False) as opened:
+    with open_for(store, dry_run=dry_run) as opened:
         found = known(opened, name)
         if mode is None and agreement is None:
             tell(found.model_dump(), [_told(found)], as_json=as_json)
@@ -119,7 +120,7 @@ def forget_(
         fail("name the rows to forget, or give --keep-days", status=2)
     if as_json and not (yes or dry_run):
         fail("--json asks nobody a question: give --yes, or --dry-run", status=2)
-    with open_store(store, create=False) as opened:
+    with open_for(store, dry_run=dry_run) as opened:
         examples, before = _named(opened, ids or [], keep_days)
         would = would_forget(opened, examples, before=before)
         if not any(would.rows.values()):

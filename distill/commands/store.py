@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import DEFAULT_STORE, JsonOption, StoreOption, open_store, tell
+from .options import DEFAULT_STORE, JsonOption, StoreOption, open_for, open_store, tell
 
 if TYPE_CHECKING:
     from ...store.rows import Terms
@@ -108,7 +108,7 @@ def terms(
 
     told = {"note": note, "licence": licence, "source": source}
     given = {name: text for name, text in told.items() if text is not None}
-    with open_store(store, create=False) as opened:
+    with open_for(store, dry_run=dry_run) as opened:
         if model is not None and given:
             known = terms_of(opened, model)
             noted = _noted(model, known, given)
