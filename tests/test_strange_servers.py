@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -211,3 +212,41 @@ def test_another_form_is_kept_only_where_it_was_answered(
     assert ["stream_options" in body for body in Stranger.asked] == [True, False, False] * 3 + [
         False
     ]
+
+
+def test_an_error_that_is_null_is_none(stranger: ChatStudent) -> None:
+    usage = {"prompt_tokens": None, "completion_tokens": None}
+    Stranger.says = always(200, stream(chunk("oi", error=None, usage=usage)))
+    assert stranger.invoke("oi").content == "oi"
+    Stranger.says = always(200, stream(chunk("oi", error={"message": "out of memory"})))
+    with pytest.raises(StudentError, match=r"refuses .*: out of memory"):
+        stranger.invoke("oi")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"data: " + b"[" * 200_000,
+        b'data: {"choices": ' + b'{"a":' * 200_000,
+        *(
+            stream(chunk("{}", usage={"prompt_tokens": count}))
+            for count in (math.inf, -math.inf, math.nan, -5, 1e30, 10**20, "many", [1])
+        ),
+        stream(chunk("[" * 200_000)),
+    ],
+    ids=lambda said: said[:90].decode()[-24:],
+)
+def test_what_cannot_be_read_is_one_line(stranger: ChatStudent, said: bytes) -> None:
+    Stranger.says = always(200, said)
+    with pytest.raises(StudentError, match=r"^http://127[^ ]*/v1 answers with no chat completion$"):
+        stranger.with_structured_output(SCHEMA).invoke("oi")
+
+
+def test_a_refusal_that_cannot_be_read_is_shown_as_it_is(stranger: ChatStudent) -> None:
+    Stranger.says = always(404, b"[" * 200_000)
+    Stranger.models = b'{"data": ' + b"[" * 200_000
+    with pytest.raises(StudentError, match=r"refuses \(404\): \[{200}$"):
+        stranger.invoke("oi")
+    Stranger.says = always(500, b'{"detail": ' + b"[" * 900 + b"]" * 900 + b"}")
+    with pytest.raises(StudentError, match=r"refuses \(500\): "):
+        stranger.invoke("oi")

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 _LOOPS: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a thread does not survive a fork
 _LOCK = threading.Lock()
 _CONNECT = 10.0  # seconds
+_MOST_TOKENS = 2**53  # what a count of tokens stays below
+_NO_COMPLETION = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 _IDLE = 2.0  # seconds: servers close what rests for 5, and who asks just then is cut off
 
 
@@ -110,7 +115,7 @@ class Remote:
             ) from error
         except httpx.HTTPError as error:
             raise self._broken(type(error).__name__) from error
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except _NO_COMPLETION as error:
             raise StudentError(f"{self.base_url} answers with no chat completion") from error
         if schema is not None and on_text is not None:
             on_text(answer.text)
@@ -190,8 +195,8 @@ class Remote:
             text=_compact(text) if "response_format" in body else text,
             pieces=(),
             probabilities=(),
-            input_tokens=int(usage.get("prompt_tokens", 0)),
-            output_tokens=int(usage.get("completion_tokens", 0)),
+            input_tokens=_tokens(usage.get("prompt_tokens")),
+            output_tokens=_tokens(usage.get("completion_tokens")),
             finish=str(finish),
             sure=sure,
         )
@@ -207,7 +212,7 @@ class Remote:
                 if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
                     continue
                 event = json.loads(data.decode(errors="replace"))
-                if "error" in event:
+                if event.get("error"):  # some say "error": null in every event
                     raise refusal(self.base_url, response.status_code, data, self._key)
                 yield event
 
@@ -245,6 +250,14 @@ def _probabilities(told: Any) -> dict[str, float]:
         return {}
     known = ((path, value) for path, value in told.items() if type(value) in (int, float))
     return {str(path): float(value) for path, value in known if 0 <= value <= 1}
+
+
+def _tokens(told: Any) -> int:
+    """A count of tokens; 0 where none is told. Raises ValueError for what counts nothing."""
+    count = int(told or 0)
+    if not 0 <= count < _MOST_TOKENS:
+        raise ValueError(f"{told!r} tokens")
+    return count
 
 
 def _compact(text: str) -> str:
