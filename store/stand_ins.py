@@ -85,11 +85,12 @@ def save_stand_in(store: Store, row: StandIn) -> None:
         connection.execute(_SAVE, values_of(row))
 
 
-def replace_stand_in(store: Store, before: StandIn, after: StandIn) -> bool:
-    """Remember `after` in the place of `before`; False where another row stands there by now."""
+def replace_stand_in(store: Store, before: StandIn | None, after: StandIn) -> bool:
+    """Remember `after` in the place of `before`, None for no row; False where another row stands
+    there by now, or none any more."""
     with store.connection.writing() as connection:
-        found = connection.execute(f"{_STAND_IN} where name = ?", (before.name,)).fetchone()
-        if found is None or row_of(StandIn, found) != before:
+        found = connection.execute(f"{_STAND_IN} where name = ?", (after.name,)).fetchone()
+        if (row_of(StandIn, found) if found is not None else None) != before:
             return False
         connection.execute(_SAVE, values_of(after))
     return True

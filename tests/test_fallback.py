@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from understudy.distill.guarantee.detectors import Below
 from understudy.distill.guarantee.promise import Promise
 from understudy.distill.standin.runnable import StandIn
 from understudy.distill.standin.status import status_of
+from understudy.distill.standin.student import SwapError
 from understudy.store import Store
 from understudy.store.rows import Call, Mode
 from understudy.store.rows import StandIn as Row
@@ -152,7 +154,11 @@ def test_a_row_is_replaced_only_while_it_is_the_one_that_was_judged(store: Store
     assert stand_in(store, "app") == byhand
     assert replace_stand_in(store, byhand, fallen)
     assert stand_in(store, "app") == fallen
-    assert not replace_stand_in(store, fallen.model_copy(update={"name": "none"}), fallen)
+    elsewhere = fallen.model_copy(update={"name": "none"})
+    assert not replace_stand_in(store, elsewhere, elsewhere)
+    assert not replace_stand_in(store, None, fallen)
+    assert replace_stand_in(store, None, elsewhere)
+    assert stand_in(store, "none") == elsewhere
 
 
 def wrong(text: str) -> tuple[str, float]:
@@ -167,9 +173,8 @@ def standing(
 ) -> tuple[StandIn, list[str]]:
     heard: list[str] = []
     options = {"agreement": 0.9, "check": 1.0, **options}
-    chain = swap(
-        app(), store=path, student=Pupil(says), mode=mode, on_alarm=heard.append, **options
-    )
+    options.setdefault("on_alarm", heard.append)
+    chain = swap(app(), store=path, student=Pupil(says), mode=mode, **options)
     return chain, heard
 
 
@@ -333,4 +338,159 @@ def test_where_no_text_is_stored_every_check_counts(tmp_path: Path) -> None:
     chain, _ = standing(tmp_path / "u.db", store_text=False)
     asked(chain)
     assert turned(chain, "record")
+    chain.close()
+
+
+def test_a_process_that_names_no_agreement_keeps_what_was_promised(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    chain, _ = standing(path)
+    asked(chain, 1)
+    time.sleep(0.7)
+    other = swap(app(), store=path, student=Pupil(wrong))
+    asked(other, 1, "hello")
+    time.sleep(1.2)
+    assert agreement_of(path) == 0.9
+    asked(chain)
+    assert turned(chain, "record")
+    chain.close()
+    other.close()
+
+
+def test_a_restart_that_names_neither_mode_nor_agreement_keeps_both(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    first, _ = standing(path, "record", says=sure)
+    calibrate(path, first, agreement=0.9, threshold=0.5)
+    asked(first, 1)
+    time.sleep(0.7)
+    first.close()
+    for options in ({"mode": "cascade", "agreement": 0.9}, {}, {"mode": "cascade"}):
+        chain = swap(app(), store=path, student=Pupil(sure), **options)
+        asked(chain, 1, "again")
+        time.sleep(0.7)
+        assert chain.mode == "cascade"
+        chain.close()
+        assert agreement_of(path) == 0.9
+
+
+def agreement_of(path: Path) -> float | None:
+    """What the row in the store promises."""
+    with Store(path, read_only=True) as opened:
+        row = stand_in(opened, "verdict")
+    assert row is not None
+    return row.agreement
+
+
+@pytest.mark.parametrize("share", [95, -1, 1.01, float("nan")])
+def test_an_agreement_that_is_no_share_is_refused(tmp_path: Path, share: float) -> None:
+    with pytest.raises(SwapError, match=f"agreement is a share from 0 to 1, not {share}"):
+        swap(app(), store=tmp_path / "u.db", student=Pupil(sure), mode="student", agreement=share)
+
+
+def test_a_store_that_is_put_in_anothers_place_keeps_mode_and_fallback(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    chain, heard = standing(path)
+    asked(chain, 3)
+    time.sleep(1.2)
+    for file in tmp_path.glob("u.db*"):
+        file.unlink()
+    time.sleep(1.2)
+    assert not path.exists()  # whoever writes the next call makes it
+    assert chain.mode == "student"
+    asked(chain, 5, "again")
+    time.sleep(1.2)
+    assert agreement_of(path) == 0.9
+    assert set(asked(chain)) == {"a pupil's"}
+    assert turned(chain, "record")
+    assert len(heard) == 1
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+        assert row is not None
+        assert row.mode == "record"
+        told = {"mode": "shadow", "reason": None, "changed": NOW}
+        save_stand_in(opened, row.model_copy(update=told))
+    assert turned(chain, "shadow")
+    chain.close()
+
+
+def test_what_a_new_store_says_of_the_mode_by_command_is_taken_up(tmp_path: Path) -> None:
+    path, other = tmp_path / "u.db", tmp_path / "other.db"
+    chain, _ = standing(path, says=sure)
+    asked(chain, 1)
+    time.sleep(0.7)
+    with Store(other) as opened:
+        save_stand_in(opened, Row(name="verdict", task="verdict", mode="shadow", changed=NOW))
+    for file in tmp_path.glob("u.db-*"):
+        file.unlink()
+    other.replace(path)
+    assert turned(chain, "shadow")
+    assert chain.invoke({"text": "one"}).rationale == "it says one"
+    chain.close()
+
+
+def test_a_mode_that_is_written_late_undoes_no_rollback_that_came_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    chain, heard = standing(path, "record", says=sure)
+    asked(chain, 1)
+    time.sleep(0.7)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    chain.mode = "student"  # here at once, and in the store later
+    assert chain.invoke({"text": "one"}).rationale == "a pupil's"
+    other.execute(
+        "update stand_ins set mode = 'record', reason = 'bound: it fell', changed = ?", [NOW]
+    )
+    other.execute("commit")
+    other.close()
+    assert turned(chain, "record")
+    time.sleep(1.2)
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+    assert row is not None
+    assert (chain.mode, row.mode, row.reason) == ("record", "record", "bound: it fell")
+    assert heard == ["bound: it fell"]
+    chain.close()
+
+
+def test_a_closed_stand_in_goes_on_as_the_chain_and_the_store_keeps_its_mode(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "u.db"
+    old, _ = standing(path, says=sure)
+    assert asked(old, 1) == ["a pupil's"]
+    new = swap(old, store=path, student=Pupil(sure), mode="student", agreement=0.9)
+    assert old.invoke({"text": "row 1"}).rationale == "it says row 1"
+    assert asked(new, 1) == ["a pupil's"]
+    new.close()
+    assert (new.mode, new.invoke({"text": "row 2"}).rationale) == ("record", "it says row 2")
+    with pytest.raises(SwapError, match="verdict is closed"):
+        old.mode = "record"
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+    assert row is not None
+    assert row.mode == "student"
+
+
+def test_an_alarm_that_ends_its_thread_or_takes_long_stops_no_mode(tmp_path: Path) -> None:
+    path = tmp_path / "u.db"
+    held = threading.Event()
+
+    def alarm(reason: str) -> None:
+        held.wait(20)
+        raise SystemExit(reason)
+
+    chain, _ = standing(path, on_alarm=alarm)
+    asked(chain)
+    assert turned(chain, "record")
+    start = time.monotonic()
+    chain.mode = "student"
+    assert time.monotonic() - start < 2
+    held.set()
+    time.sleep(0.7)
+    with Store(path) as opened:
+        row = stand_in(opened, "verdict")
+        assert row is not None
+        assert row.mode == "student"
+        told = {"mode": "shadow", "reason": None, "changed": NOW}
+        save_stand_in(opened, row.model_copy(update=told))
+    assert turned(chain, "shadow")
     chain.close()

@@ -904,7 +904,7 @@ def test_a_mode_is_set_at_once_while_somebody_holds_the_store(tmp_path: Path) ->
     chain.invoke({"text": "fine"})
     chain.flush()
     chain.desk.recorder.close()
-    chain.modes._let_go()
+    chain.modes._kept.close()
     with sqlite3.connect(store) as holder:
         holder.execute("pragma locking_mode = exclusive")
         holder.execute("begin exclusive")

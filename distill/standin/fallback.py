@@ -39,6 +39,10 @@ class Fallback:
         self._unsaved: tuple[StandIn, StandIn] | None = None
         self._here: tuple[StandIn, StandIn] | None = None  # the store's row, and this process's
 
+    def reset(self) -> None:
+        """Forget what was seen: another store is at the path."""
+        self.promise = self._unsaved = self._here = None
+
     def row(self, row: StandIn, standing: Standing, store: Store | None) -> StandIn:
         """The row to take up: `row`, which the store has now, or the teacher's where the student,
         which answers as `standing` says, has broken its promise. Never raises StoreError."""

@@ -9,15 +9,14 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ...store.connection import StoreError
 from ...store.rows import Calibration, Mode, StandIn
-from ...store.stand_ins import newest_calibration, save_stand_in, stand_in
-from ...store.store import Store
+from ...store.stand_ins import newest_calibration
 from ..redaction import one_line
 from ..runs import now
 from .fallback import Fallback
+from .kept import Kept
 from .standing import Standing, checked_standing
 from .student import Student, SwapError
 from .writing import APP
@@ -35,7 +34,9 @@ class Modes:
     holds until it is changed there again, so that a restart undoes no rollback. What cannot be (no
     student, no valid calibration) stays with the teacher, is logged once, and is looked at again.
     Where the checks show that the student agrees less than was asked, the mode goes to record, in
-    the store and so in every process. `on_alarm` is called with the reason of a change that the app
+    the store and so in every process. What is written late undoes nothing that came in between. A
+    store put in another's place is told the mode in force, as at the start; one that is gone is not
+    made anew before its next call. `on_alarm` is called with the reason of a change that the app
     did not ask for.
     """
 
@@ -54,16 +55,16 @@ class Modes:
         self.student, self.agreement, self.on_alarm = student, agreement, on_alarm
         self._lock = threading.RLock()
         self._told: set[str] = set()
-        self._store: Store | None = None
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._row: StandIn | None = None
-        self._unsaved: StandIn | None = None
+        self._unsaved: tuple[StandIn | None, StandIn] | None = None  # over which row, and the row
         self._over, self._starting = False, True
         self.fallback = Fallback(path, name, student, patience=PATIENCE, lose=self._lose)
+        self._kept = Kept(path, name, patience=PATIENCE, anew=self._anew)
         self.standing = Standing()
         self._begin(asked)
-        self._let_go()  # an app may fork before its first call
+        self._kept.close()  # an app may fork before its first call
 
     def now(self) -> Standing:
         """The mode in force; the first call in a process starts the thread that looks after it."""
@@ -73,10 +74,15 @@ class Modes:
 
     def set(self, mode: Mode) -> None:
         """Change the mode, here at once and in the store. Raises SwapError where it cannot be."""
+        if self._over:
+            raise SwapError(f"{self.name} is closed, and its chain answers; swap it anew")
         with self._lock:
+            before = self._read() or self._row
             self.standing = self._checked_now(mode)
-            self._unsaved, self._starting = self._row_of(mode), False
-            self._save()
+            self._unsaved, self._starting = (before, self._row_of(mode)), False
+            faster = self._save()
+            told = self._take_up(faster) if faster is not None else None
+        self._alarm(told)
 
     def look(self) -> None:
         """Take up what the store says now. Never raises."""
@@ -87,34 +93,32 @@ class Modes:
             if self._starting and row is not None and row.reason != APP:
                 self._unsaved = self._with_student(row)  # somebody was faster than the first call
             if self._unsaved is not None:
-                self._save()
+                row = self._save()
             elif row is not None:
-                self._take_up(self.fallback.row(row, self.standing, self._opened()))
+                row = self.fallback.row(row, self.standing, self._kept.opened())
+            told = self._take_up(row) if row is not None else None
+        self._alarm(told)  # the app's own function may take its time, or ask for the mode
 
     def close(self) -> None:
-        """Look no more, and let go of the store; the mode stays as it is."""
+        """Look no more, and let go of the store; here the teacher answers alone, and what the store
+        says of the mode stays."""
         with self._lock:
-            self._over = True
-            self._let_go()
+            self._over, self.standing = True, Standing()
+            self._kept.close()
 
     @property
     def over(self) -> bool:
         """Whether nobody looks any more."""
         return self._over
 
-    def _take_up(self, row: StandIn) -> None:
+    def _take_up(self, row: StandIn) -> tuple[Mode, StandIn] | None:
+        """The row is in force: from which mode to which row the app is to be told, None for not."""
         changed, self._row, self._starting = row != self._row, row, False
         if changed:
             self._told.clear()
         self.agreement = row.agreement if row.agreement is not None else self.agreement
         before, self.standing = self.standing, self._possible(row.mode)
-        if changed and row.reason != APP:
-            self._alarm(before.mode, row)
-
-    def _let_go(self) -> None:
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        return (before.mode, row) if changed and row.reason != APP else None
 
     def _begin(self, asked: Mode | None) -> None:
         """The mode at the start, see the class."""
@@ -124,6 +128,8 @@ class Modes:
                 f"{self.path} knows {self.name} as a stand-in of task {row.task}, not {self.task}; "
                 "give another name="
             )
+        if row is not None and self.agreement is None:
+            self.agreement = row.agreement  # what was promised is not taken back by a word left out
         wanted: Mode = asked or (row.mode if row is not None else "record")
         standing = self._checked_now(wanted) if asked else self._possible(wanted)
         if row is not None and row.reason != APP:
@@ -144,16 +150,16 @@ class Modes:
         self.standing = standing
         known = row is not None and (row.mode, row.agreement) == (wanted, self.agreement)
         if row is None or not known or self._with_student(row):
-            self._unsaved = self._row_of(wanted)
+            self._unsaved = row, self._row_of(wanted)
 
-    def _with_student(self, row: StandIn) -> StandIn | None:
-        """Somebody else's row with the student that this app has; None where it names that one.
+    def _with_student(self, row: StandIn) -> tuple[StandIn, StandIn] | None:
+        """Somebody else's row, and it with this app's student; None where it names that one.
         What another student answered tells nothing of this one: what is counted begins anew."""
         given = self.student.given if self.student else row.student
         if given == row.student:
             return None
         since = now() if row.mode in ("cascade", "student") else row.changed
-        return row.model_copy(update={"student": given, "changed": since})
+        return row, row.model_copy(update={"student": given, "changed": since})
 
     def _row_of(self, mode: Mode) -> StandIn:
         return StandIn(
@@ -190,7 +196,7 @@ class Modes:
             return Standing()
 
     def _calibration(self, student: Student) -> Calibration | None:
-        store = self._opened()
+        store = self._kept.opened()
         if store is None:
             return None
         return newest_calibration(
@@ -199,40 +205,51 @@ class Modes:
 
     def _read(self) -> StandIn | None:
         try:
-            store = self._opened()
-            return stand_in(store, self.name) if store is not None else None
+            return self._kept.read()
         except StoreError as error:
             self._lose(error)
             return None
 
-    def _opened(self) -> Store | None:
-        if self._store is None and Path(self.path).is_file():
-            self._store = Store(self.path, create=False, read_only=True, patience=PATIENCE)
-        return self._store
+    def _anew(self) -> None:
+        """Another store is at the path: it is told the mode in force, as at the start."""
+        self.fallback.reset()
+        row = self._unsaved[1] if self._unsaved is not None else self._row
+        self._unsaved, self._starting = (None, row) if row is not None else None, True
 
-    def _save(self) -> None:
-        """Write what is not in the store yet; what cannot be written now is tried again."""
+    def _save(self) -> StandIn | None:
+        """Write what is not in the store yet; what cannot be written now is tried again. Given is
+        the row of somebody who was faster, and holds; None where nobody was."""
+        assert self._unsaved is not None
+        if self._kept.gone:
+            return None
         try:
-            with Store(self.path, patience=PATIENCE) as store:
-                assert self._unsaved is not None
-                save_stand_in(store, self._unsaved)
-            self._row, self._unsaved, self._starting = self._unsaved, None, False
+            faster = self._kept.write(*self._unsaved)
         except StoreError as error:
             self._lose(error)
+            return None
+        if faster is None:
+            self._row, self._starting = self._unsaved[1], False
+        elif self._starting:
+            return None  # the next look takes it up, with this app's student
+        self._unsaved = None
+        return faster
 
     def _lose(self, error: Exception) -> None:
-        self._let_go()
+        self._kept.close()
         if "older version" in str(error):  # whoever writes first brings it up to date, or makes it
             return
         self._tell(f"its mode cannot be kept in the store for now: {one_line(error)}")
 
-    def _alarm(self, before: Mode, row: StandIn) -> None:
+    def _alarm(self, told: tuple[Mode, StandIn] | None) -> None:
+        if told is None:
+            return
+        before, row = told
         reason = row.reason or "by command"
         logger.warning("%s goes from mode %s to %s: %s", self.name, before, row.mode, reason)
         if self.on_alarm is not None and row.reason:
             try:
                 self.on_alarm(row.reason)
-            except Exception as error:  # noqa: BLE001 - the app's own function
+            except BaseException as error:  # noqa: BLE001 - the app's own, which may call exit
                 self._tell(f"on_alarm failed: {one_line(error)}")
 
     def _tell(self, line: str) -> None:
@@ -248,8 +265,7 @@ class Modes:
             if self._pid == os.getpid():
                 return
             if self._pid:
-                _LEFT.append(self._store)
-                self._store = None
+                self._kept.leave()
             self._pid = os.getpid()
             self._thread = threading.Thread(
                 target=_looking, args=(weakref.ref(self),), name=f"mode of {self.name}", daemon=True
@@ -260,7 +276,6 @@ class Modes:
                 self._tell(one_line(error))
 
 
-_LEFT: list[Any] = []  # connections of a parent process: not even closed in a forked child
 _OVER = threading.Event()  # the interpreter ends: nobody looks any more
 
 

@@ -60,10 +60,10 @@ class StandIn(Runnable[Any, Any]):
         return self.desk.flush(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Write what waits, compared or not, and let go of the store; calls go on, unrecorded."""
-        closed = self.desk.close(timeout)
+        """Write what waits, compared or not, and let go of the store; calls go to the chain alone,
+        unrecorded. The mode that the store holds stays."""
         self.modes.close()
-        return closed
+        return self.desk.close(timeout)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """The chain's answer, or the student's, as the mode says."""

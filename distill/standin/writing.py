@@ -88,12 +88,12 @@ class Writer:
 
     def _store(self) -> Store:
         """The open store; anew where the file has been put in another's place, or after a fork."""
-        found = _identity(self.path)
+        found = which_file(self.path)
         if self._open and (self._open[0] != os.getpid() or found != self._seen_file):
             self.close()
         if self._open is None:
             self._open = os.getpid(), Store(self.path)
-            self._seen_file = _identity(self.path)
+            self._seen_file = which_file(self.path)
             self._begun.clear()
         return self._open[1]
 
@@ -166,7 +166,7 @@ class Writer:
         return fields
 
 
-def _identity(path: str | Path) -> tuple[int, int] | None:
+def which_file(path: str | Path) -> tuple[int, int] | None:
     """Which file stands at the path; None where none does."""
     try:
         found = os.stat(path)
