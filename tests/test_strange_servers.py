@@ -59,7 +59,7 @@ class Stranger(BaseHTTPRequestHandler):
 @pytest.fixture
 def stranger() -> Iterator[ChatStudent]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     Stranger.asked.clear()
     yield ChatStudent(
         model="x", base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key=SecretStr(KEY)
