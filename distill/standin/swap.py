@@ -63,9 +63,9 @@ def swap(
     `sampling` is the share of calls that are recorded, `check` the share of the student's own
     answers for which the chain is asked afterwards. Where these show that it agrees in less than
     `agreement` (modes cascade and student), the mode goes back to record, in the store and so in
-    every process (`guarantee.promise.Promise`). Left out, it is that of the store's row. `redact`,
-    `store_text` and `bound` are Recorder's. `on_alarm` is told the reason when the mode is changed
-    by that, or by a watch.
+    every process (`guarantee.promise.Promise`); an `agreement` left out is the store's row's.
+    `redact`, `store_text` and `bound` are Recorder's. `on_alarm` is told the reason when the mode
+    is changed by that, or by a watch.
 
     A chain that was swapped before is swapped anew, by these options alone; the stand-in that it
     had is closed, and goes on as the chain, unrecorded, where the app still holds it.
