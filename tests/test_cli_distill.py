@@ -498,13 +498,15 @@ def test_a_row_without_an_answer_shows_why() -> None:
 
 def test_the_rest_of_a_sample_is_priced_with_an_interval() -> None:
     costs = [0.010, 0.020, 0.030, 0.020]
-    records = [Record(run="r", example="e", cost=cost, created="now") for cost in costs]
+    said = Record(run="r", example="e", answer={"mood": "good"}, created="now")
+    records = [said.model_copy(update={"cost": cost}) for cost in costs]
     assert extrapolated(records, 1000) == (
         "the 1,000 rows left at this mean of $0.020: $20.00 (95 % interval $12.00 to $28.00)"
     )
     assert extrapolated(records, 0) == "no row is left"
-    unknown = [*records, Record(run="r", example="e", created="now")]
-    assert "unknown: give --prices" in extrapolated(unknown, 5)
+    assert "unknown: give --prices" in extrapolated([*records, said], 5)
+    failed = Record(run="r", example="e", error="no network", cost=0.0, created="now")
+    assert "no row has an answer" in extrapolated([failed], 5)
 
 
 def test_errors_of_the_engine_come_in_the_words_of_the_command_line() -> None:
