@@ -284,7 +284,7 @@ def close_apps() -> None:
 @contextlib.contextmanager
 def at_home(folder: Path) -> Iterator[None]:
     """In that folder, with none of another's modules: other tests have had folders like it."""
-    path, temporary = list(sys.path), tempfile.gettempdir()
+    path, temporary = list(sys.path), str(Path(tempfile.gettempdir()) / "pytest-of-")
     with contextlib.chdir(folder):
         sys.path[:] = [*(one for one in path if not one.startswith(temporary)), str(folder)]
         _forget_modules()
