@@ -34,6 +34,8 @@ SUBSTITUTED = {
     "watch tickets": "watch tickets --once",  # else it waits for an alarm
 }
 
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the `make test` around: a reader has none
+
 
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
@@ -200,8 +202,15 @@ class Reader:
         return ["understudy", *json.loads(out)]
 
     def _process(self, words: list[str]) -> tuple[int, str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
         done = subprocess.run(
-            words, cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
+            words,
+            cwd=self.folder,
+            env=own,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
         return done.returncode, done.stdout, done.stderr
 
