@@ -16,7 +16,7 @@ endif
 
 READY = .venv/ready
 UNDERSTUDY = .venv/bin/understudy
-PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 3 --dist loadfile
+PYTEST = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist loadfile
 PYTEST_ARGS ?=
 
 .PHONY: help setup demo distill train evaluate report serve test test-lowest docs types check base clean

@@ -424,12 +424,18 @@ def test_a_streamed_answer_is_remembered_as_the_whole_one_it_became(
 
 
 def _unmarked(chunks: list[Any]) -> list[Any]:
-    """Chunks without the ids that every run gives its messages."""
-    found = []
+    """Chunks without the ids that every run gives its messages, those of messages first.
+
+    With `include_raw` LangChain makes the other keys in threads: which comes first is chance.
+    """
+    said, parts = [], []
     for chunk in chunks:
         told = chunk.get("raw") if isinstance(chunk, dict) else None
-        found.append((told.content, told.tool_call_chunks) if told is not None else chunk)
-    return found
+        if told is not None:
+            said.append((told.content, told.tool_call_chunks))
+        else:
+            parts.append(chunk)
+    return [*said, *(sorted(parts, key=list) if said else parts)]
 
 
 @pytest.mark.parametrize("raw", [False, True])
